@@ -1,0 +1,3 @@
+"""Trains small-image classifiers that match the papers."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,109 @@
+"""What the verbs share: options from dataclasses through tyro, errors in one line, JSON to standard output."""
+
+import ast
+import contextlib
+import dataclasses
+import io
+import json
+import re
+import sys
+import typing
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from lowres.errors import UserError, unknown
+from lowres.recipes import Option
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = None) -> T:
+    """Reads a verb's options into its dataclass, whose docstring is the help.
+
+    Args:
+        kind: The dataclass.
+        words: What follows the verb.
+        verb: Its name, for help and errors.
+        default: Values of options that are not given; None: those of the class.
+
+    Raises:
+        UserError: An option is unknown (the nearest is suggested), lacks its value or has a wrong one.
+        SystemExit: With code 0, after printing the help that was asked for.
+    """
+    message = io.StringIO()
+    shown = list(words)
+    try:
+        with contextlib.redirect_stderr(message):
+            values, rest = tyro.cli(
+                kind,
+                args=shown,
+                default=default,
+                prog=f"lowres {verb}",
+                return_unknown_args=True,
+                use_underscores=False,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{_in_one_line(message.getvalue())} (`lowres {verb} --help` shows the options)") from None
+    if rest:
+        known = option_names(kind)
+        if rest[0].startswith("-"):
+            name = rest[0].partition("=")[0]
+            raise unknown("option", name, known, f"`lowres {verb} --help` shows the options")
+        raise UserError(f"{rest[0]!r} is too much: `lowres {verb} --help` shows what it takes")
+    return typing.cast(T, values)
+
+
+def option_names(kind: type, prefix: str = "--") -> list[str]:
+    """The options of a dataclass as they are typed: "--epochs", "--optimizer.lr"."""
+    names: list[str] = []
+    for field, annotation in typing.get_type_hints(kind, include_extras=True).items():
+        bare = typing.get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+        dashed = prefix + field.replace("_", "-")
+        if dataclasses.is_dataclass(bare) and isinstance(bare, type):
+            merged = any(getattr(m, "name", None) == "" for m in getattr(annotation, "__metadata__", ()))
+            names += option_names(bare, prefix if merged else f"{dashed}.")
+        else:
+            names.append(dashed)
+    return names
+
+
+def _in_one_line(box: str) -> str:
+    """The message inside tyro's box: the lines between its title and its first rule."""
+    inner: list[str] = []
+    for line in box.splitlines():
+        text = line.strip("│╭╮╰╯─ ")
+        if inner and not text:
+            break
+        if text and not line.startswith("╭"):
+            inner.append(text)
+    return re.sub(r"^Error parsing ", "", " ".join(inner)) or "the options cannot be read"
+
+
+def model_options(pairs: Sequence[str]) -> dict[str, Option]:
+    """Options of a network from words such as "shortcut=B": text, numbers, true and false.
+
+    Raises:
+        UserError: A word is not of that form.
+    """
+    return dict(map(_option, pairs))
+
+
+def _option(pair: str) -> tuple[str, Option]:
+    name, equals, text = pair.partition("=")
+    if not equals or not name:
+        raise UserError(f"--model-option {pair!r} is not of the form NAME=VALUE, such as shortcut=B")
+    try:
+        value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
+    except (ValueError, SyntaxError):
+        return name, text
+    return name, value if isinstance(value, str | int | float | bool) else text
+
+
+def print_json(value: Any) -> None:
+    """Prints plain values as JSON for other programs."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")

@@ -1,0 +1,97 @@
+"""`lowres compare`: runs side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from lowres.app.command import parse, print_json
+from lowres.errors import UserError
+from lowres.recipes import differences
+from lowres.runs import Run, load_run
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Runs side by side, the best first: last-epoch test accuracy with its interval, and where the recipes differ.
+
+        lowres compare runs/*
+
+    Attributes:
+        runs: Run folders.
+        json: Print JSON.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    json: bool = False
+
+
+def run(words: Sequence[str]) -> int:
+    """Compares; see `Compare`."""
+    asked = parse(Compare, words, "compare")
+    if not asked.runs:
+        raise UserError("nothing to compare: name run folders, such as `lowres compare runs/*`")
+    runs = [load_run(path) for path in asked.runs]
+    runs.sort(key=lambda r: -1.0 if r.result is None else r.result["accuracy"], reverse=True)
+    rows = [_row(r, runs[0]) for r in runs]
+    if asked.json:
+        print_json(rows)
+    else:
+        _show(rows)
+    return 0
+
+
+def _row(r: Run, first: Run) -> dict[str, Any]:
+    result = r.result or {}
+    return {
+        "run": str(r.folder),
+        "recipe": r.recipe.name,
+        "model": r.recipe.model,
+        "data": r.recipe.data,
+        "seed": r.recipe.seed,
+        "outcome": r.manifest.get("outcome", "unfinished"),
+        "epochs": len(r.history()),
+        "epochs_planned": r.recipe.epochs,
+        **{
+            key: result.get(key)
+            for key in ("parameters", "accuracy", "interval", "loss", "seconds", "images_per_second")
+        },
+        "differs": {key: here for key, (_, here) in differences(first.recipe, r.recipe).items()},
+    }
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "parameters", "epochs", "test accuracy, %", "95 % interval", "minutes", "images/s"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    table.add_column("differs from the first in", overflow="fold")
+    for row in rows:
+        differs = ", ".join(f"{key}={value}" for key, value in row["differs"].items())
+        if row["accuracy"] is None:
+            table.add_row(
+                row["run"],
+                "",
+                f"{row['epochs']}/{row['epochs_planned']}",
+                row["outcome"],
+                "",
+                "",
+                "",
+                differs,
+            )
+            continue
+        low, high = row["interval"]
+        table.add_row(
+            row["run"],
+            f"{row['parameters']:,}",
+            str(row["epochs"]),
+            f"{row['accuracy']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{row['seconds'] / 60:.1f}",
+            f"{row['images_per_second']:,.0f}",
+            differs,
+        )
+    Console(highlight=False).print(table)

@@ -1,0 +1,87 @@
+"""`lowres evaluate`: accuracy of a run or a file of weights, with its interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from lowres.app.command import model_options, parse, print_json
+from lowres.evaluation import Score
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Accuracy of a run, or of a file of weights, on a test set.
+
+        lowres evaluate runs/resnet20-quick-cifar10-s0
+        lowres evaluate somebodys.pth --model resnet20 --model-option shortcut=B
+
+    Attributes:
+        target: A run folder, a model.safetensors, or with --model anybody's weights.
+        data: cifar10, cifar100, digits or folder:PATH; by default what it was trained on.
+        data_dir: Where the data lie; by default data/ here, or the folder that LOWRES_DATA_DIR names.
+        device: auto, cpu, cuda, cuda:1, mps.
+        precision: Of the arithmetic; by default that of training, fp32 for foreign weights.
+        model: For foreign weights: the network they belong to.
+        model_option: For foreign weights: its options, such as shortcut=B.
+        json: Print JSON.
+    """
+
+    target: tyro.conf.Positional[Path]
+    data: str | None = None
+    data_dir: Path | None = None
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
+    model: str | None = None
+    model_option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    json: bool = False
+
+
+def run(words: Sequence[str]) -> int:
+    """Evaluates; see `Evaluate`."""
+    asked = parse(Evaluate, words, "evaluate")
+
+    from lowres.runs import evaluate
+
+    found = evaluate(
+        asked.target,
+        data=asked.data,
+        data_dir=asked.data_dir,
+        device=asked.device,
+        precision=asked.precision,
+        model=asked.model,
+        model_options=model_options(asked.model_option),
+    )
+    if asked.json:
+        print_json(found.to_dict())
+    else:
+        _show(found)
+    return 0
+
+
+def _show(found: Score) -> None:
+    low, high = found.interval
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{found.accuracy:.2f} %[/bold] of {found.images:,} images "
+        f"(95 % interval {low:.2f} to {high:.2f}), {found.errors:,} errors, cross-entropy {found.loss:.4f}"
+    )
+    table = Table("class", "right, %", "mostly taken for", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for i, (name, right) in enumerate(found.per_class.items()):
+        wrong = sorted(((n, j) for j, n in enumerate(found.confusion[i]) if j != i and n), reverse=True)
+        mistakes = ", ".join(f"{found.classes[j]} {n}" for n, j in wrong[:3])
+        table.add_row(name, "none" if right is None else f"{right:.1f}", mistakes)
+    console.print(table)
+    if len(found.classes) <= 12:
+        console.print("\nconfusion (rows: what it is, columns: what it was taken for)")
+        confusion = Table("", *(name[:5] for name in found.classes), box=None, pad_edge=False)
+        for column in confusion.columns[1:]:
+            column.justify = "right"
+        for name, row in zip(found.classes, found.confusion, strict=True):
+            confusion.add_row(name, *map(str, row))
+        console.print(confusion)

@@ -1,0 +1,95 @@
+"""The command line: picks the verb, and turns what goes wrong into one line and an exit code.
+
+0: done. 1: a failed check. 2: bad input. 130: interrupted. A traceback is shown with `--debug` only.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import lowres
+from lowres.errors import UserError, unknown
+
+VERBS = {
+    "train": "trains a recipe, or goes on with an interrupted run",
+    "evaluate": "accuracy with interval, per class, confusion",
+    "predict": "classes and probabilities of image files",
+    "compare": "runs side by side",
+    "models": "the networks there are; the layer table of one",
+    "recipes": "the recipes there are; one in full",
+    "data": "fetches data sets, verifies them, shows them",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: The words after `lowres`; None: those of this process.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(words)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"lowres: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        if debug:
+            raise
+        print(f"lowres: {error or 'interrupted'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"lowres {lowres.__version__}")
+        return 0
+    verb = words[0]
+    if verb not in VERBS:
+        raise unknown("command", verb, VERBS, "`lowres --help` lists them")
+    # One module a verb, loaded when it is asked for: the help of one does not wait for the imports of all.
+    code: int = importlib.import_module(f"lowres.app.{verb}").run(words[1:])
+    return code
+
+
+def _help() -> str:
+    lines = [
+        "usage: lowres VERB [OPTIONS]",
+        "",
+        "Trains small-image classifiers that match the papers.",
+        "",
+        *(f"  {verb:<10} {does}" for verb, does in VERBS.items()),
+        "",
+        "`lowres VERB --help` shows a verb's options and an example. To begin with:",
+        "",
+        "  lowres train digits                                      nothing to download, under two minutes",
+        "  lowres data fetch cifar10                                 170 MB into data/",
+        "  lowres train resnet20-quick                               ResNet-20 on CIFAR-10 in 30 epochs",
+    ]
+    return "\n".join(lines)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""`lowres recipes`: the recipes there are, and one in full."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from lowres import recipes
+from lowres.app.command import parse, print_json
+from lowres.errors import unknown
+from lowres.models import create_model
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The recipes there are, with what they are expected to reach; or one in full.
+
+        lowres recipes "se*"
+        lowres recipes resnet20-quick --json > mine.json
+
+    Attributes:
+        pattern: A glob, or the name of one recipe.
+        json: Print JSON; of one recipe: the file that `lowres train FILE` reads.
+    """
+
+    pattern: tyro.conf.Positional[str] = "*"
+    json: bool = False
+
+
+def run(words: Sequence[str]) -> int:
+    """Lists; see `Recipes`."""
+    asked = parse(Recipes, words, "recipes")
+    names = recipes.list_recipes(asked.pattern)
+    if not names:
+        raise unknown("recipe", asked.pattern, recipes.list_recipes(), "`lowres recipes` lists them")
+    if asked.pattern in names:
+        _show_one(asked.pattern, as_json=asked.json)
+    elif asked.json:
+        print_json([_plain(name) for name in names])
+    else:
+        _show_list(names)
+    return 0
+
+
+def _plain(name: str) -> dict[str, object]:
+    entry = recipes.recipe_entry(name)
+    recipe = recipes.load_recipe(name)
+    return {
+        "name": name,
+        "summary": entry.summary,
+        "published": entry.published,
+        "source": entry.source,
+        "parameters": _parameters(recipe),
+        "recipe": recipes.to_dict(recipe),
+    }
+
+
+def _parameters(recipe: recipes.Recipe) -> int:
+    model = create_model(recipe.model, classes=10, seed=0, **recipe.model_options)
+    return sum(p.numel() for p in model.parameters())
+
+
+def _show_list(names: list[str]) -> None:
+    table = Table("recipe", "parameters", "epochs", "published, %", "what", box=None, pad_edge=False)
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for name in names:
+        entry = recipes.recipe_entry(name)
+        recipe = recipes.load_recipe(name)
+        published = "" if entry.published is None else f"{entry.published:.2f}"
+        table.add_row(name, f"{_parameters(recipe):,}", str(recipe.epochs), published, entry.summary)
+    Console(highlight=False).print(table)
+
+
+def _show_one(name: str, *, as_json: bool) -> None:
+    recipe = recipes.load_recipe(name)
+    if as_json:
+        print_json(recipes.to_dict(recipe))
+        return
+    console = Console(highlight=False)
+    console.print(f"[bold]{name}[/bold]  {recipes.recipe_entry(name).description}\n")
+    console.print_json(data=recipes.to_dict(recipe))
+    console.print(f"\nlowres train {name}")

@@ -1,0 +1,120 @@
+"""Recipes as JSON: written in full, read strictly, and known by a hash of their content."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lowres.errors import UserError, unknown
+from lowres.recipes.recipe import Recipe
+
+T = TypeVar("T")
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON values, every field named, defaults too."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
+
+
+def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """A recipe from plain values; a field that is left out has its default.
+
+    Args:
+        values: As `to_dict` gives them.
+        where: What to call the place in errors, such as a file's name.
+
+    Raises:
+        UserError: A field is unknown, of the wrong type or out of range.
+    """
+    recipe: Recipe = _convert(Recipe, values, where, "")
+    return recipe
+
+
+def read(path: Path) -> Recipe:
+    """The recipe of a JSON file.
+
+    Raises:
+        UserError: The file is missing, is not JSON or holds no valid recipe.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no recipe file {path}; `lowres recipes` lists the built-in ones") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the recipe file {path}: {error}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no recipe: expected an object of fields, found {type(values).__name__}")
+    return from_dict(values, str(path))
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Sha256 of everything that decides the weights: all fields but the name, in hexadecimal."""
+    values = to_dict(recipe)
+    del values["name"]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def differences(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Where two recipes differ: {"optimizer.lr": (0.1, 0.2)}; the name does not count."""
+    flat_a, flat_b = _flat(to_dict(a)), _flat(to_dict(b))
+    keys = [key for key in flat_a | flat_b if key != "name"]
+    return {key: (flat_a.get(key), flat_b.get(key)) for key in keys if flat_a.get(key) != flat_b.get(key)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
+    """`value`, from JSON, as the annotated type `kind`; lists become tuples."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, Mapping):
+            raise _mismatch(where, path, value, "an object of fields")
+        hints = typing.get_type_hints(kind)
+        for key in value:
+            if key not in hints:
+                raise unknown(f"field in {where}:", f"{path}{key}", [f"{path}{name}" for name in hints])
+        return kind(**{key: _convert(hints[key], value[key], where, f"{path}{key}.") for key in value})
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        if value in arguments:
+            return value
+        raise _mismatch(where, path, value, "one of " + ", ".join(map(str, arguments)))
+    if origin in (types.UnionType, typing.Union):
+        for choice in arguments:
+            try:
+                return _convert(choice, value, where, path)
+            except UserError:
+                continue
+        names = " or ".join("null" if c is type(None) else getattr(c, "__name__", str(c)) for c in arguments)
+        raise _mismatch(where, path, value, names)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _mismatch(where, path, value, "a list")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is ... else list(arguments)
+        if len(kinds) != len(value):
+            raise _mismatch(where, path, value, f"a list of {len(kinds)}")
+        return tuple(_convert(k, v, where, path) for k, v in zip(kinds, value, strict=True))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _mismatch(where, path, value, "an object")
+        return {str(key): _convert(arguments[1], item, where, f"{path}{key}.") for key, item in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is kind:
+        return value
+    raise _mismatch(where, path, value, "null" if kind is type(None) else getattr(kind, "__name__", str(kind)))
+
+
+def _mismatch(where: str, path: str, value: Any, expected: str) -> UserError:
+    return UserError(f"{where}: {path.rstrip('.') or 'the recipe'} is {value!r}, but must be {expected}")

@@ -1,0 +1,151 @@
+"""A recipe brought to life: network, optimizers, batches, on their device."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
+from lowres.errors import UserError
+from lowres.evaluation.score import Score, compute_logits, score
+from lowres.models import create_model
+from lowres.recipes import Recipe
+from lowres.training.device import Placement
+from lowres.training.loop import Learner, Plan, ema
+from lowres.training.optimizers import build_optimizers
+from lowres.training.schedules import factor
+
+EVALUATION_BATCH = 500
+"""Images in an evaluation batch: fixed, since the last bits of a sum depend on it."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A recipe brought to life.
+
+    Attributes:
+        recipe: What it was built from.
+        dataset: Where the images came from.
+        batches: Training batches.
+        test: The test images, in batches.
+        validation: The images held out of training, in batches, or None.
+        learner: Network, optimizers, averaging.
+        placement: Device, precision, layout.
+        mean: Taken off the pixels, per channel.
+        std: The pixels are divided by it, per channel.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    batches: Batches
+    test: Batches
+    validation: Batches | None
+    learner: Learner
+    placement: Placement
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def plan(self) -> Plan:
+        """What the loop is to do."""
+        recipe = self.recipe
+        return Plan(
+            epochs=recipe.epochs,
+            factor=lambda step, steps: factor(recipe.schedule, step, steps),
+            placement=self.placement,
+            seed=recipe.seed,
+            label_smoothing=recipe.label_smoothing,
+            accumulate=recipe.accumulate,
+            clip=recipe.clip,
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the order of the outputs."""
+        return self.dataset.classes
+
+    @property
+    def training_images(self) -> int:
+        """Images that are trained on: all of the training set but those held out."""
+        return len(self.dataset.train) - self.recipe.held_out
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters of the network."""
+        return sum(p.numel() for p in self.learner.model.parameters() if p.requires_grad)
+
+    def score(self, model: nn.Module, batches: Batches) -> Score:
+        """A network's results on `test` or `validation`."""
+        return score(*compute_logits(model, batches, self.placement), self.classes)
+
+
+def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
+    """Makes network, batches and optimizers of a recipe.
+
+    Raises:
+        UserError: The recipe does not fit the data, or names what does not exist.
+    """
+    train: Images = dataset.train
+    held_out: Images | None = None
+    if recipe.held_out:
+        kept, rest = stratified_split(train.labels, recipe.held_out, recipe.seed)
+        train, held_out = train.subset(kept), train.subset(rest)
+    channels = train.images.shape[1]
+    mean, std = (recipe.mean, recipe.std) if recipe.mean and recipe.std else mean_std(train.images)
+    if len(mean) != channels or len(std) != channels:
+        raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
+    model = create_model(
+        recipe.model,
+        classes=len(train.classes),
+        channels=channels,
+        seed=recipe.seed,
+        **recipe.model_options,
+    )
+    layout = torch.channels_last if placement.channels_last else torch.contiguous_format
+    model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
+    batches = Batches(
+        train.images,
+        train.labels,
+        recipe.batch_size,
+        augmentation=recipe.augmentation,
+        classes=len(train.classes),
+        mean=mean,
+        std=std,
+        seed=recipe.seed,
+        device=placement.device,
+        channels_last=placement.channels_last,
+    )
+    learner = Learner(
+        model,
+        build_optimizers(model, recipe.optimizer),
+        ema(model, recipe.ema),
+        torch.amp.GradScaler(placement.device.type, enabled=placement.precision == "fp16"),
+        forward=torch.compile(model) if recipe.compile else None,
+    )
+    return Built(
+        recipe=recipe,
+        dataset=dataset,
+        batches=batches,
+        test=evaluation_batches(dataset.test, mean, std, placement),
+        validation=None if held_out is None else evaluation_batches(held_out, mean, std, placement),
+        learner=learner,
+        placement=placement,
+        mean=mean,
+        std=std,
+    )
+
+
+def evaluation_batches(
+    images: Images, mean: tuple[float, ...], std: tuple[float, ...], placement: Placement
+) -> Batches:
+    """Batches of all images once, in their order, not augmented."""
+    return Batches(
+        images.images,
+        images.labels,
+        min(EVALUATION_BATCH, len(images)),
+        mean=mean,
+        std=std,
+        device=placement.device,
+        shuffle=False,
+        drop_last=False,
+        channels_last=placement.channels_last,
+    )

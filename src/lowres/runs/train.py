@@ -1,0 +1,263 @@
+"""From a recipe to a finished run folder: builds what the recipe names, trains it, keeps all that resume needs."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowres import recipes
+from lowres.data import load_dataset
+from lowres.errors import UserError
+from lowres.files import write_json
+from lowres.observers.curves import Curves
+from lowres.observers.history import History
+from lowres.recipes import Recipe
+from lowres.runs import checkpoint, folder, manifest
+from lowres.runs.build import Built, build
+from lowres.runs.folder import Run
+from lowres.training.device import place
+from lowres.training.events import EpochDone, Event, Finished, Observer, Started, Stopped
+from lowres.training.loop import Learner, fit
+
+
+def train(
+    recipe: Recipe | str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    out: str | Path = "runs",
+    device: str = "auto",
+    resume: str | Path | None = None,
+    observers: Sequence[Observer] = (),
+    keep_weights: int = 0,
+    strict_data: bool = False,
+) -> Run:
+    """Trains a recipe into a new run folder, or goes on with one that was interrupted.
+
+    >>> run = train("digits", out="runs")  # doctest: +SKIP
+    >>> run.result["accuracy"]  # doctest: +SKIP
+    99.4
+
+    Args:
+        recipe: A recipe or the name of one; may be left out with `resume`.
+        data_dir: Where the data lie; None: `data/` here, or the folder that LOWRES_DATA_DIR names.
+        out: The folder that run folders are made in.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        resume: A run folder to go on with; ends with the very weights an undisturbed run has.
+        observers: Told what happens, beside the run folder's own history and curves.
+        keep_weights: Keep the weights of every so many epochs in `weights/`; 0: of none.
+        strict_data: Refuse data whose bytes differ from the official release.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: Bad input, a full disk, or a loss that is not a number.
+        KeyboardInterrupt: Stopped by the user; every finished epoch is kept.
+    """
+    if isinstance(recipe, str):
+        recipe = recipes.load_recipe(recipe)
+    begun = None if resume is None else _begun(Path(resume), recipe)
+    if begun is not None:
+        recipe = begun.recipe
+    if recipe is None:
+        raise UserError("nothing to train: name a recipe (`lowres recipes` lists them) or a run to resume")
+    if keep_weights < 0:
+        raise UserError(f"keep_weights is {keep_weights}, but must be at least 0")
+    placement = place(recipe, device)
+    dataset = load_dataset(
+        recipe.data,
+        None if data_dir is None else Path(data_dir),
+        image_size=recipe.image_size,
+        strict=strict_data,
+    )
+    with _own_randomness(placement.device):
+        built = build(recipe, dataset, placement)
+        place_of_run = begun.folder if begun is not None else folder.create(Path(out), recipe)
+        with folder.lock(place_of_run):
+            session = _Session(place_of_run, built, observers, keep_weights)
+            session.run(resumed=begun is not None)
+    return folder.load_run(place_of_run)
+
+
+class _Session:
+    """One sitting of a run: the folder's files are written here and nowhere else."""
+
+    def __init__(self, path: Path, built: Built, observers: Sequence[Observer], keep_weights: int) -> None:
+        self.path = path
+        self.built = built
+        self.keep_weights = keep_weights
+        self.history = History(path / folder.HISTORY)
+        self.listeners: list[Observer] = [
+            Curves(path / folder.HISTORY, path / folder.CURVES, recipes.published(built.recipe)),
+            *observers,
+        ]
+        self.manifest: dict[str, Any] = {}
+
+    def emit(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def run(self, *, resumed: bool) -> None:
+        """Trains to the end, or says why not."""
+        built, learner = self.built, self.built.learner
+        notes = [*built.placement.notes, *built.dataset.warnings]
+        if resumed:
+            notes += self._resume()
+        else:
+            self._save()
+        self._write_manifest("running", started=self.manifest.get("started", manifest.now()), ended=None)
+        started = Started(
+            run=self.path,
+            name=built.recipe.name,
+            epochs=built.recipe.epochs,
+            epoch=learner.epoch,
+            steps_per_epoch=len(built.batches),
+            parameters=built.parameters,
+            images=built.training_images,
+            notes=tuple(notes),
+        )
+        self.history(started)
+        self.emit(started)
+        try:
+            fit(
+                learner,
+                built.batches,
+                built.plan(),
+                evaluate=self._evaluate,
+                evaluated_on="test" if built.validation is None else "validation",
+                emit=self.emit,
+                keep=self._keep,
+            )
+            result = self._finish()
+        except KeyboardInterrupt:
+            reason = f"interrupted: `lowres train --resume {self.path}` goes on"
+            self._stop("interrupted", reason)
+            raise KeyboardInterrupt(reason) from None
+        except UserError as error:
+            self._stop("failed", str(error))
+            raise
+        except OSError as error:
+            reason = f"cannot write in {self.path}: {error.strerror}; the last good checkpoint is kept"
+            self._stop("failed", reason)
+            raise UserError(f"{reason}: make room, then `lowres train --resume {self.path}`") from None
+        self.emit(Finished(self.path, result))
+
+    def _evaluate(self, model: nn.Module) -> tuple[float, float]:
+        found = self.built.score(model, self.built.validation or self.built.test)
+        return found.loss, found.accuracy
+
+    def _resume(self) -> list[str]:
+        """Takes up the last checkpoint; returns what there is to say about it."""
+        state, warning = checkpoint.load(self.path)
+        if state["recipe"] != recipes.fingerprint(self.built.recipe):
+            raise UserError(f"the checkpoint in {self.path} belongs to another recipe than its recipe.json")
+        self.built.learner.load_state_dict(state["learner"])
+        self.manifest = folder.load_run(self.path).manifest
+        notes = [warning] if warning else []
+        here = (self.built.placement.precision, self.built.placement.channels_last)
+        before = (self.manifest.get("precision"), self.manifest.get("channels_last"))
+        if before != (None, None) and here != before:
+            notes.append("precision or layout differ from the run's first part: the weights will differ, too")
+        return notes
+
+    def _save(self) -> None:
+        state = {"recipe": recipes.fingerprint(self.built.recipe), "learner": self.built.learner.state_dict()}
+        checkpoint.save(self.path, state)
+
+    def _keep(self, learner: Learner, record: EpochDone) -> None:
+        # History before checkpoint: killed in between, the run resumes an epoch back and writes the line again.
+        self.history(record)
+        if self.keep_weights and record.epoch % self.keep_weights == 0:
+            self._write_weights(self.path / folder.WEIGHTS / f"epoch-{record.epoch:04d}.safetensors")
+        self._save()
+
+    def _write_weights(self, path: Path) -> None:
+        built = self.built
+        facts = {
+            "mean": built.mean,
+            "std": built.std,
+            "precision": built.placement.precision,
+            "channels_last": built.placement.channels_last,
+            "epoch": built.learner.epoch,
+        }
+        folder.write_weights(path, built.learner.final, built.recipe, facts, classes=built.classes)
+
+    def _finish(self) -> dict[str, Any]:
+        built = self.built
+        final = built.score(built.learner.final, built.test)
+        records = folder.load_run(self.path).history()
+        result = final.to_dict() | {
+            "evaluated_on": "test",
+            "epochs": built.recipe.epochs,
+            "parameters": built.parameters,
+            "seconds": sum(record.seconds for record in records),
+            "images_per_second": _mean([record.images_per_second for record in records]),
+        }
+        if built.validation is not None:
+            held_out = built.score(built.learner.final, built.validation)
+            result["validation_accuracy"] = held_out.accuracy
+        self._write_weights(self.path / folder.MODEL)
+        self._write_manifest("finished", ended=manifest.now(), result=result)
+        return result
+
+    def _stop(self, outcome: str, reason: str) -> None:
+        with contextlib.suppress(OSError):  # on a full disk the reason on the screen has to do
+            self._write_manifest(outcome, ended=manifest.now(), reason=reason)
+        self.emit(Stopped(self.path, self.built.learner.epoch, reason))
+
+    def _write_manifest(self, outcome: str, **facts: Any) -> None:
+        built = self.built
+        self.manifest = {
+            **self.manifest,
+            **manifest.describe(built.placement.device),
+            "recipe": built.recipe.name,
+            "recipe_sha256": recipes.fingerprint(built.recipe),
+            "precision": built.placement.precision,
+            "channels_last": built.placement.channels_last,
+            "data": {
+                "name": built.dataset.name,
+                "files": dict(built.dataset.files),
+                "warnings": list(built.dataset.warnings),
+                "training_images": built.training_images,
+                "mean": built.mean,
+                "std": built.std,
+            },
+            "outcome": outcome,
+            **facts,
+        }
+        write_json(self.path / folder.MANIFEST, self.manifest)
+
+
+def _begun(path: Path, recipe: Recipe | None) -> Run:
+    """The run to resume, which must be of this recipe where one is given, and not finished yet."""
+    run = folder.load_run(path)
+    if recipe is not None:
+        different = recipes.differences(run.recipe, recipe)
+        if different:
+            field, (there, here) = next(iter(different.items()))
+            raise UserError(
+                f"{path} is a run of another recipe: {field} is {there!r} there, {here!r} here "
+                f"({len(different)} difference{'s' if len(different) > 1 else ''}); "
+                "resume it without naming a recipe, or train anew without --resume"
+            )
+    if run.result is not None:
+        raise UserError(
+            f"{path} has finished with {run.result['accuracy']:.2f} %: nothing is left to resume; "
+            f"`lowres evaluate {path}` looks closer"
+        )
+    return run
+
+
+@contextlib.contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leaves PyTorch's generators as they were: training reseeds them every epoch."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        yield
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,151 @@
+"""Using what a run made: accuracy on labelled images, classes of image files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowres.data import Dataset, load_dataset, mean_std
+from lowres.data.folder import read_image
+from lowres.errors import UserError
+from lowres.evaluation.score import Score, compute_logits, score
+from lowres.models import create_model, load_weights
+from lowres.recipes import Option, Precision, Recipe
+from lowres.runs.build import evaluation_batches
+from lowres.runs.folder import Weights, load_run, read_weights
+from lowres.training.device import Placement, place
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network takes an image for.
+
+    Attributes:
+        image: The file.
+        probabilities: Of every class, the most probable first; they sum to 1.
+    """
+
+    image: Path
+    probabilities: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return next(iter(self.probabilities))
+
+
+def find_weights(target: str | Path) -> Weights:
+    """The weights that a run folder or a safetensors file of ours holds.
+
+    Raises:
+        UserError: There are none, or they cannot be read.
+    """
+    path = Path(target)
+    if path.is_dir():
+        return load_run(path).weights()
+    return read_weights(path)
+
+
+def evaluate(
+    target: str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision | None = None,
+    model: str | None = None,
+    model_options: Mapping[str, Option] | None = None,
+) -> Score:
+    """Accuracy of a run, or of a file of weights, on a test set.
+
+    >>> evaluate("runs/resnet20-quick-cifar10-s0").accuracy  # doctest: +SKIP
+
+    Args:
+        target: A run folder; a safetensors file of ours; with `model`, a file of anybody's weights.
+        data: A data set's name; None: the one it was trained on, or CIFAR-10 for foreign weights.
+        data_dir: Where the data lie.
+        device: "auto", "cpu", "cuda", ...
+        precision: Of the arithmetic; None: that of training, or fp32 for foreign weights.
+        model: For foreign weights: the network they belong to.
+        model_options: Its options.
+
+    Raises:
+        UserError: Something is missing or does not fit.
+    """
+    directory = None if data_dir is None else Path(data_dir)
+    if model is not None:
+        dataset = load_dataset(data or "cifar10", directory)
+        options = dict(model_options or {})
+        network = create_model(
+            model, classes=len(dataset.classes), channels=dataset.test.images.shape[1], seed=0, **options
+        )
+        load_weights(network, target)
+        placement = place(Recipe(precision=precision or "fp32"), device)
+        mean, std = mean_std(dataset.train.images)
+        return _score(network, dataset, mean, std, placement)
+    weights = find_weights(target)
+    dataset = load_dataset(data or weights.recipe.data, directory, image_size=weights.recipe.image_size)
+    if dataset.classes != weights.classes:
+        raise UserError(
+            f"{target} tells {len(weights.classes)} classes apart ({', '.join(weights.classes[:3])}, ...), "
+            f"but {dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...)"
+        )
+    return _score(weights.build(), dataset, weights.mean, weights.std, _placement(weights, device, precision))
+
+
+def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "auto") -> list[Prediction]:
+    """Classes of image files of any size.
+
+    An image is resized, with antialiasing, so that its shorter side is the network's image size, and cut to
+    the square in its centre.
+
+    >>> predict("runs/resnet20-quick-cifar10-s0", ["cat.jpg"])[0].label  # doctest: +SKIP
+
+    Args:
+        target: A run folder or a safetensors file of ours.
+        images: Files that Pillow reads.
+        device: "auto", "cpu", "cuda", ...
+
+    Raises:
+        UserError: A file is missing or no image, or the weights cannot be read.
+    """
+    if not images:
+        raise UserError("no image to predict: name one or more image files")
+    weights = find_weights(target)
+    paths = [Path(image) for image in images]
+    size, channels = weights.recipe.image_size, len(weights.mean)
+    pixels = torch.stack([torch.from_numpy(read_image(path, size)) for path in paths])
+    if pixels.shape[1] != channels:
+        pixels = pixels[:, :1].expand(-1, channels, -1, -1)
+    placement = _placement(weights, device, None)
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (weights.mean, weights.std))
+    network = weights.build().to(placement.device)
+    batches = [
+        ((chunk.float() / 255 - mean) / std, torch.zeros(len(chunk), dtype=torch.int64)) for chunk in pixels.split(100)
+    ]
+    logits, _ = compute_logits(network, batches, placement)
+    predictions = []
+    for path, row in zip(paths, logits.double().softmax(1).cpu(), strict=True):
+        values, order = row.sort(descending=True)
+        ranked = zip(order.tolist(), values.tolist(), strict=True)
+        predictions.append(Prediction(path, {weights.classes[i]: value for i, value in ranked}))
+    return predictions
+
+
+def _score(
+    network: nn.Module, dataset: Dataset, mean: Sequence[float], std: Sequence[float], placement: Placement
+) -> Score:
+    batches = evaluation_batches(dataset.test, tuple(mean), tuple(std), placement)
+    layout = torch.channels_last if placement.channels_last else torch.contiguous_format
+    network = network.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
+    return score(*compute_logits(network, batches, placement), dataset.classes)
+
+
+def _placement(weights: Weights, device: str, precision: Precision | None) -> Placement:
+    """As in training, so that the figures are the same to the last bit where the hardware is."""
+    trained: Any = weights.precision
+    recipe = replace(weights.recipe, precision=precision or trained, channels_last=weights.channels_last)
+    return place(recipe, device)

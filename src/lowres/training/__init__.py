@@ -1,0 +1,1 @@
+"""Training: the loop, and the optimizers, schedules and placement it is given."""
