@@ -1,3 +1,59 @@
-"""Trains small-image classifiers that match the papers."""
+"""Trains small-image classifiers that match the papers.
+
+The library in a few names; each is loaded when it is first used, so that `import lowres` costs nothing.
+
+    >>> import lowres
+    >>> model = lowres.create_model("resnet20", seed=0)
+    >>> sum(p.numel() for p in model.parameters())
+    269722
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowres.data import Augmentation, Batches, load_dataset
+    from lowres.errors import UserError
+    from lowres.models import create_model, list_models, load_weights, summarise
+    from lowres.recipes import Recipe, list_recipes, load_recipe
+    from lowres.runs import Run, evaluate, load_run, predict, train
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "lowres.data": ("Augmentation", "Batches", "load_dataset"),
+    "lowres.errors": ("UserError",),
+    "lowres.models": ("create_model", "list_models", "load_weights", "summarise"),
+    "lowres.recipes": ("Recipe", "list_recipes", "load_recipe"),
+    "lowres.runs": ("Run", "evaluate", "load_run", "predict", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Augmentation",
+    "Batches",
+    "Recipe",
+    "Run",
+    "UserError",
+    "create_model",
+    "evaluate",
+    "list_models",
+    "list_recipes",
+    "load_dataset",
+    "load_recipe",
+    "load_run",
+    "load_weights",
+    "predict",
+    "summarise",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

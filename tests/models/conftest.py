@@ -20,8 +20,7 @@ class Labelled(NamedTuple):
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The published weights of SE-MXResNet-20 in Keras's layout, with what they give on the test set."""
-    beside = Path(__file__).parents[2].parent / "shared" / "golden"
-    path = Path(os.environ.get("LOWRES_GOLDEN_DIR", beside)) / "semxresnet20.npz"
+    path = Path(os.environ.get("LOWRES_GOLDEN_DIR", "golden")) / "semxresnet20.npz"
     if not path.is_file():
         pytest.skip("no golden weights: LOWRES_GOLDEN_DIR names the folder of semxresnet20.npz")
     return path

@@ -71,7 +71,7 @@ def test_plain_output_of_a_resumed_and_stopped_run(epochs, started):
     assert "goes on after epoch 4" in text.splitlines()[0]
     assert "5 s left" not in text  # an epoch takes 9.8 s, and five are to come: 49 s
     assert "49 s left" in text
-    assert text.splitlines()[-1] == "Stopped after 5 epochs, all kept: the loss is not a number"
+    assert text.splitlines()[-1] == "Stopped after 5 epochs, all kept"
 
 
 def test_epochs_without_evaluation_are_told(epochs, started):

@@ -51,6 +51,7 @@ def _plain(name: str) -> dict[str, object]:
         "name": name,
         "summary": entry.summary,
         "published": entry.published,
+        "measured": entry.measured,
         "source": entry.source,
         "parameters": _parameters(recipe),
         "recipe": recipes.to_dict(recipe),
@@ -63,14 +64,14 @@ def _parameters(recipe: recipes.Recipe) -> int:
 
 
 def _show_list(names: list[str]) -> None:
-    table = Table("recipe", "parameters", "epochs", "published, %", "what", box=None, pad_edge=False)
-    for column in table.columns[1:4]:
+    table = Table("recipe", "parameters", "epochs", "published, %", "measured, %", "what", box=None, pad_edge=False)
+    for column in table.columns[1:5]:
         column.justify = "right"
     for name in names:
         entry = recipes.recipe_entry(name)
         recipe = recipes.load_recipe(name)
-        published = "" if entry.published is None else f"{entry.published:.2f}"
-        table.add_row(name, f"{_parameters(recipe):,}", str(recipe.epochs), published, entry.summary)
+        figures = ["" if f is None else f"{f:.2f}" for f in (entry.published, entry.measured)]
+        table.add_row(name, f"{_parameters(recipe):,}", str(recipe.epochs), *figures, entry.summary)
     Console(highlight=False).print(table)
 
 

@@ -40,8 +40,8 @@ class BasicBlock(nn.Module):
         """Maps (N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride))."""
         out: Tensor = self.branch(x)
         out += x if self.shortcut is None else self.shortcut(x)  # in place: a twentieth of a CPU's step
-        out = self.activation(out)
-        return out
+        activated: Tensor = self.activation(out)
+        return activated
 
 
 def _projection(inputs: int, outputs: int, stride: int, shortcut: Shortcut) -> nn.Module:

@@ -3,6 +3,7 @@
 Output sizes come from hooks on the layers, receptive fields from the geometry of every operation in between.
 """
 
+# mypy: allow-untyped-calls
 import contextlib
 import functools
 from collections.abc import Iterator, MutableMapping
@@ -110,11 +111,11 @@ def _untouched(model: nn.Module) -> Iterator[None]:
             buffer.copy_(value)
 
 
-class _ReceptiveFields(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _ReceptiveFields(TorchDispatchMode):
     """Follows what each tensor made from the image sees: the field's side, the step between positions."""
 
     def __init__(self, image: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seen: MutableMapping[Tensor, tuple[int, int]] = WeakTensorKeyDictionary({image: (1, 1)})
 
     def __torch_dispatch__(

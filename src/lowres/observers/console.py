@@ -120,7 +120,7 @@ class Console:
     def _stop(self, event: Stopped) -> None:
         epochs = "1 epoch" if event.epoch == 1 else f"{event.epoch} epochs"
         kept = ", all kept" if event.run and event.epoch else ""
-        self._print(("Stopped", "bold yellow"), f" after {epochs}{kept}: {event.reason}")
+        self._print(("Stopped", "bold yellow"), f" after {epochs}{kept}")
 
     def _print(self, *parts: str | tuple[str, str]) -> None:
         # Text, not markup: names and paths may hold brackets. Soft wrap: paths are copied whole.

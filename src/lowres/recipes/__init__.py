@@ -2,7 +2,7 @@
 
 from lowres.recipes import anand2020, he2015, quick
 from lowres.recipes.recipe import Optimizer, Option, Precision, Recipe, Schedule
-from lowres.recipes.registry import Entry, list_recipes, load_recipe, published, recipe, recipe_entry
+from lowres.recipes.registry import Entry, list_recipes, load_recipe, published, recipe_entry, register
 from lowres.recipes.serial import differences, fingerprint, from_dict, read, to_dict
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "published",
     "quick",
     "read",
-    "recipe",
     "recipe_entry",
+    "register",
     "to_dict",
 ]

@@ -8,7 +8,7 @@ import dataclasses
 
 from lowres.data import Augmentation
 from lowres.recipes.recipe import Optimizer, Recipe, Schedule
-from lowres.recipes.registry import recipe
+from lowres.recipes.registry import register
 
 TABLE = "Anand 2020, README"
 
@@ -48,7 +48,7 @@ def reflection(model: str) -> Recipe:
     return dataclasses.replace(recipe, augmentation=dataclasses.replace(recipe.augmentation, padding="reflect"))
 
 
-@recipe(published=91.82, source=TABLE)
+@register(published=91.82, source=TABLE)
 def xresnet20() -> Recipe:
     """Pre-activation ResNet-20 with pooled shortcuts and a two-pool head.
 
@@ -57,25 +57,25 @@ def xresnet20() -> Recipe:
     return step("xresnet20")
 
 
-@recipe()
+@register()
 def xresnet32() -> Recipe:
     """XResNet-32, plain recipe. 467,546 parameters. 180 epochs."""
     return step("xresnet32")
 
 
-@recipe()
+@register()
 def xresnet44() -> Recipe:
     """XResNet-44, plain recipe. 661,978 parameters. 180 epochs."""
     return step("xresnet44")
 
 
-@recipe()
+@register()
 def xresnet56() -> Recipe:
     """XResNet-56, plain recipe. 856,410 parameters. 180 epochs."""
     return step("xresnet56")
 
 
-@recipe(published=92.07, source=TABLE)
+@register(published=92.07, source=TABLE)
 def mxresnet20() -> Recipe:
     """XResNet-20 with Mish.
 
@@ -84,25 +84,25 @@ def mxresnet20() -> Recipe:
     return step("mxresnet20")
 
 
-@recipe()
+@register()
 def mxresnet32() -> Recipe:
     """MXResNet-32, plain recipe. 467,546 parameters. 180 epochs."""
     return step("mxresnet32")
 
 
-@recipe()
+@register()
 def mxresnet44() -> Recipe:
     """MXResNet-44, plain recipe. 661,978 parameters. 180 epochs."""
     return step("mxresnet44")
 
 
-@recipe()
+@register()
 def mxresnet56() -> Recipe:
     """MXResNet-56, plain recipe. 856,410 parameters. 180 epochs."""
     return step("mxresnet56")
 
 
-@recipe(published=92.19, source=TABLE)
+@register(published=92.19, source=TABLE)
 def semxresnet20_step() -> Recipe:
     """XResNet-20 with Mish and squeeze-and-excite, plain recipe.
 
@@ -111,7 +111,7 @@ def semxresnet20_step() -> Recipe:
     return step("semxresnet20")
 
 
-@recipe(published=92.47, source=TABLE)
+@register(published=92.47, source=TABLE)
 def semxresnet20_cosine() -> Recipe:
     """SE-MXResNet-20 with cosine decay.
 
@@ -120,7 +120,7 @@ def semxresnet20_cosine() -> Recipe:
     return cosine("semxresnet20")
 
 
-@recipe(published=92.51, source=TABLE)
+@register(published=92.51, source=TABLE)
 def semxresnet20_smoothing() -> Recipe:
     """SE-MXResNet-20 with cosine decay and label smoothing.
 
@@ -129,7 +129,7 @@ def semxresnet20_smoothing() -> Recipe:
     return smoothing("semxresnet20")
 
 
-@recipe(published=92.97, source=TABLE)
+@register(published=92.97, source=TABLE)
 def semxresnet20_mixup() -> Recipe:
     """SE-MXResNet-20 with cosine decay, label smoothing and real mixup.
 
@@ -138,7 +138,7 @@ def semxresnet20_mixup() -> Recipe:
     return mixup("semxresnet20")
 
 
-@recipe(published=92.97, source=TABLE)
+@register(published=92.97, source=TABLE)
 def semxresnet20_mixup_image_only() -> Recipe:
     """SE-MXResNet-20 with the published script's "mixup": images are blended, the larger share's label is kept.
 
@@ -150,7 +150,7 @@ def semxresnet20_mixup_image_only() -> Recipe:
     return dataclasses.replace(smoothing("semxresnet20"), augmentation=blended)
 
 
-@recipe(published=93.10, source=TABLE)
+@register(published=93.10, source=TABLE)
 def semxresnet20() -> Recipe:
     """SE-MXResNet-20 with every change of the table: cosine, label smoothing, mixup, reflection padding.
 
@@ -159,7 +159,7 @@ def semxresnet20() -> Recipe:
     return reflection("semxresnet20")
 
 
-@recipe(published=93.80, source=TABLE)
+@register(published=93.80, source=TABLE)
 def semxresnet32() -> Recipe:
     """SE-MXResNet-32 with every change.
 
@@ -168,7 +168,7 @@ def semxresnet32() -> Recipe:
     return reflection("semxresnet32")
 
 
-@recipe(published=93.88, source=TABLE)
+@register(published=93.88, source=TABLE)
 def semxresnet44() -> Recipe:
     """SE-MXResNet-44 with every change.
 
@@ -177,7 +177,7 @@ def semxresnet44() -> Recipe:
     return reflection("semxresnet44")
 
 
-@recipe(published=94.36, source=TABLE)
+@register(published=94.36, source=TABLE)
 def semxresnet56() -> Recipe:
     """SE-MXResNet-56 with every change.
 
@@ -186,7 +186,7 @@ def semxresnet56() -> Recipe:
     return reflection("semxresnet56")
 
 
-@recipe(published=92.38, source=TABLE)
+@register(published=92.38, source=TABLE)
 def xresnet29() -> Recipe:
     """Bottleneck XResNet-29, plain recipe.
 
@@ -195,7 +195,7 @@ def xresnet29() -> Recipe:
     return step("xresnet29")
 
 
-@recipe(published=93.30, source=TABLE)
+@register(published=93.30, source=TABLE)
 def xresnext29() -> Recipe:
     """XResNeXt-29 (16x2d), plain recipe.
 
@@ -204,25 +204,25 @@ def xresnext29() -> Recipe:
     return step("xresnext29_16x2d")
 
 
-@recipe()
+@register()
 def xresnext47() -> Recipe:
     """XResNeXt-47 (16x2d), plain recipe. 531,978 parameters. 180 epochs."""
     return step("xresnext47_16x2d")
 
 
-@recipe()
+@register()
 def xresnext65() -> Recipe:
     """XResNeXt-65 (16x2d), plain recipe. 731,786 parameters. 180 epochs."""
     return step("xresnext65_16x2d")
 
 
-@recipe()
+@register()
 def xresnext83() -> Recipe:
     """XResNeXt-83 (16x2d), plain recipe. 931,594 parameters. 180 epochs."""
     return step("xresnext83_16x2d")
 
 
-@recipe(published=94.68, source=TABLE)
+@register(published=94.68, source=TABLE)
 def semxresnext29() -> Recipe:
     """SE-MXResNeXt-29 (16x2d) with every change.
 
@@ -231,19 +231,19 @@ def semxresnext29() -> Recipe:
     return reflection("semxresnext29_16x2d")
 
 
-@recipe()
+@register()
 def semxresnext47() -> Recipe:
     """SE-MXResNeXt-47 (16x2d) with every change. 585,738 parameters. 180 epochs."""
     return reflection("semxresnext47_16x2d")
 
 
-@recipe()
+@register()
 def semxresnext65() -> Recipe:
     """SE-MXResNeXt-65 (16x2d) with every change. 807,050 parameters. 180 epochs."""
     return reflection("semxresnext65_16x2d")
 
 
-@recipe()
+@register()
 def semxresnext83() -> Recipe:
     """SE-MXResNeXt-83 (16x2d) with every change. 1,028,362 parameters. 180 epochs."""
     return reflection("semxresnext83_16x2d")

@@ -4,7 +4,7 @@ import dataclasses
 
 from lowres.data import Augmentation
 from lowres.recipes.recipe import Optimizer, Recipe, Schedule
-from lowres.recipes.registry import recipe
+from lowres.recipes.registry import register
 
 TABLE = "He 2015, table 6"
 
@@ -22,7 +22,7 @@ def paper(model: str) -> Recipe:
     )
 
 
-@recipe(published=91.25, source=TABLE)
+@register(published=91.25, source=TABLE)
 def resnet20() -> Recipe:
     """ResNet-20 as in the paper.
 
@@ -31,7 +31,7 @@ def resnet20() -> Recipe:
     return paper("resnet20")
 
 
-@recipe(published=92.49, source=TABLE)
+@register(published=92.49, source=TABLE)
 def resnet32() -> Recipe:
     """ResNet-32 as in the paper.
 
@@ -40,7 +40,7 @@ def resnet32() -> Recipe:
     return paper("resnet32")
 
 
-@recipe(published=92.83, source=TABLE)
+@register(published=92.83, source=TABLE)
 def resnet44() -> Recipe:
     """ResNet-44 as in the paper.
 
@@ -49,7 +49,7 @@ def resnet44() -> Recipe:
     return paper("resnet44")
 
 
-@recipe(published=93.03, source=TABLE)
+@register(published=93.03, source=TABLE)
 def resnet56() -> Recipe:
     """ResNet-56 as in the paper.
 
@@ -58,7 +58,7 @@ def resnet56() -> Recipe:
     return paper("resnet56")
 
 
-@recipe(published=93.57, source=TABLE)
+@register(published=93.57, source=TABLE)
 def resnet110() -> Recipe:
     """ResNet-110 as in the paper: 0.01 for the first 400 of 64,000 iterations, then 0.1.
 
@@ -70,7 +70,7 @@ def resnet110() -> Recipe:
     return dataclasses.replace(paper("resnet110"), schedule=warmed)
 
 
-@recipe(published=92.07, source=TABLE)
+@register(published=92.07, source=TABLE)
 def resnet1202() -> Recipe:
     """ResNet-1202 as in the paper, warmed up as ResNet-110.
 
@@ -79,7 +79,7 @@ def resnet1202() -> Recipe:
     return dataclasses.replace(resnet110(), model="resnet1202")
 
 
-@recipe(published=92.07, source="Kim's replication of ResNet-20 (best epoch on the test set)")
+@register(published=92.07, source="Kim's replication of ResNet-20 (best epoch on the test set)")
 def resnet20_cosine() -> Recipe:
     """ResNet-20 with 1x1 shortcuts and a cosine schedule, on all 50,000 images, as many replicate it.
 

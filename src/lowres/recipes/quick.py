@@ -2,10 +2,10 @@
 
 from lowres.data import Augmentation
 from lowres.recipes.recipe import Optimizer, Recipe, Schedule
-from lowres.recipes.registry import recipe
+from lowres.recipes.registry import register
 
 
-@recipe()
+@register()
 def resnet20_quick() -> Recipe:
     """ResNet-20 in 30 epochs: orthogonalised updates and a triangle of the learning rate.
 
@@ -21,7 +21,7 @@ def resnet20_quick() -> Recipe:
     )
 
 
-@recipe()
+@register()
 def digits() -> Recipe:
     """ResNet-20 on scikit-learn's handwritten digits: the demonstration that needs no download.
 

@@ -18,12 +18,14 @@ class Entry:
         name: As typed after `lowres train`.
         build: Gives the recipe.
         published: Test accuracy somebody published for it, in percent; None where nobody did.
-        source: Who published it, and where.
+        measured: Test accuracy we measured, last epoch, in percent; None where nobody did.
+        source: Who published it, and where; or the file that holds our measurement.
     """
 
     name: str
     build: Callable[[], Recipe]
     published: float | None
+    measured: float | None
     source: str
 
     @property
@@ -40,24 +42,25 @@ class Entry:
 _catalogue: dict[str, Entry] = {}
 
 
-def recipe(
-    *, published: float | None = None, source: str = ""
+def register(
+    *, published: float | None = None, measured: float | None = None, source: str = ""
 ) -> Callable[[Callable[[], Recipe]], Callable[[], Recipe]]:
     """Registers a function that returns a recipe, under its own name with dashes for underscores.
 
     Args:
         published: Test accuracy in percent that somebody published for it.
-        source: Who published it, and where.
+        measured: Test accuracy in percent, last epoch, that we measured.
+        source: Who published it, and where; or the file in `benchmarks/results/` that holds our measurement.
     """
 
-    def register(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    def decorate(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
         name = build.__name__.replace("_", "-")
         if name in _catalogue:
             raise ValueError(f"two recipes are called {name!r}")
-        _catalogue[name] = Entry(name, build, published, source)
+        _catalogue[name] = Entry(name, build, published, measured, source)
         return build
 
-    return register
+    return decorate
 
 
 def list_recipes(pattern: str = "*") -> list[str]:

@@ -3,7 +3,6 @@
 import datetime
 import platform
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from lowres.training.device import device_name
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Versions, hardware and command line of this process, as plain JSON values."""
+    """Versions and hardware of this process, as plain JSON values."""
     return {
         "lowres": lowres.__version__,
         "python": platform.python_version(),
@@ -25,8 +24,6 @@ def describe(device: torch.device) -> dict[str, Any]:
         "hardware": device_name(device),
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "git": git_state(Path.cwd()),
-        "command": sys.argv,
     }
 
 

@@ -1,6 +1,7 @@
 """From a recipe to a finished run folder: builds what the recipe names, trains it, keeps all that resume needs."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,11 @@ class _Session:
             *observers,
         ]
         self.manifest: dict[str, Any] = {}
+        self.description = {
+            **manifest.describe(built.placement.device),
+            "git": manifest.git_state(Path.cwd()),
+            "command": sys.argv,
+        }
 
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
@@ -212,7 +218,7 @@ class _Session:
         built = self.built
         self.manifest = {
             **self.manifest,
-            **manifest.describe(built.placement.device),
+            **self.description,
             "recipe": built.recipe.name,
             "recipe_sha256": recipes.fingerprint(built.recipe),
             "precision": built.placement.precision,

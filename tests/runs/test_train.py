@@ -1,0 +1,205 @@
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lowres.errors import UserError
+from lowres.runs import evaluate, load_run, train
+from lowres.training.events import EpochDone, Event, Finished, Started, Stopped
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory):
+    """A run of the small recipe, with what an observer saw."""
+    seen: list[Event] = []
+    run = train(small, out=tmp_path_factory.mktemp("runs"), device="cpu", observers=[seen.append], keep_weights=2)
+    return run, seen
+
+
+def stop_after(epoch: int):
+    def observer(event: Event) -> None:
+        if isinstance(event, EpochDone) and event.epoch == epoch:
+            raise KeyboardInterrupt
+
+    return observer
+
+
+def test_a_run_leaves_every_file_of_the_design(finished):
+    run, _ = finished
+    names = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()} - {".lock"}
+    assert names == {
+        "recipe.json",
+        "manifest.json",
+        "history.jsonl",
+        "curves.png",
+        "checkpoint.pt",
+        "checkpoint.previous.pt",
+        "model.safetensors",
+        "weights/epoch-0002.safetensors",
+    }
+
+
+def test_observers_hear_the_whole_story(finished, small):
+    run, seen = finished
+    assert isinstance(seen[0], Started)
+    assert (seen[0].run, seen[0].epochs, seen[0].epoch, seen[0].images) == (run.folder, 3, 0, 1337)
+    epochs = [event for event in seen if isinstance(event, EpochDone)]
+    assert epochs == run.history()
+    assert {e.evaluated_on for e in epochs} == {"validation"}
+    assert isinstance(seen[-1], Finished)
+    assert seen[-1].result == json.loads(json.dumps(run.result))
+
+
+def test_the_manifest_says_what_the_run_was_made_with(finished):
+    run, _ = finished
+    manifest = run.manifest
+    assert manifest["outcome"] == "finished"
+    assert manifest["versions"]["torch"].startswith(torch.__version__.partition("+")[0])
+    assert manifest["data"]["training_images"] == 1337
+    assert manifest["precision"] == "fp32"
+    assert manifest["started"] <= manifest["ended"]
+
+
+def test_the_result_is_what_evaluate_finds_in_the_weights(finished):
+    run, _ = finished
+    found = evaluate(run.folder)
+    assert found.to_dict() == {key: run.result[key] for key in found.to_dict()}
+
+
+def test_the_final_weights_are_the_averaged_ones(finished):
+    run, _ = finished
+    state = torch.load(run.folder / "checkpoint.pt", weights_only=True)["learner"]
+    name = "stem.conv.weight"
+    kept = run.model().state_dict()[name]
+    assert torch.equal(kept, state["average"][f"module.{name}"])
+    assert not torch.equal(kept, state["model"][name])
+
+
+def test_equal_recipes_give_equal_weights_and_other_seeds_others(finished, small, tmp_path):
+    run, _ = finished
+    weights = (run.folder / "model.safetensors").read_bytes()
+    again = train(small, out=tmp_path, device="cpu")
+    assert (again.folder / "model.safetensors").read_bytes() == weights
+    other = train(dataclasses.replace(small, seed=1, epochs=1), out=tmp_path, device="cpu")
+    assert (other.folder / "model.safetensors").read_bytes() != weights
+
+
+def test_training_leaves_pytorchs_generator_alone(small, tmp_path):
+    before = torch.random.get_rng_state()
+    train(dataclasses.replace(small, epochs=1), out=tmp_path, device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_interrupted_run_goes_on_to_the_same_weights(finished, small, tmp_path, epoch):
+    seen: list[Event] = []
+    with pytest.raises(KeyboardInterrupt, match="--resume"):
+        train(small, out=tmp_path, device="cpu", observers=[seen.append, stop_after(epoch)])
+    assert isinstance(seen[-1], Stopped)
+    path = seen[-1].run
+    assert path is not None
+    assert load_run(path).manifest["outcome"] == "interrupted"
+    resumed = train(resume=path, device="cpu")
+    run, _ = finished
+    assert (resumed.folder / "model.safetensors").read_bytes() == (run.folder / "model.safetensors").read_bytes()
+    assert [timeless(e) for e in resumed.history()] == [timeless(e) for e in run.history()]
+
+
+def timeless(event: EpochDone) -> EpochDone:
+    return dataclasses.replace(event, seconds=0.0, images_per_second=0.0)
+
+
+def test_a_damaged_checkpoint_costs_an_epoch_not_the_run(finished, small, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(small, out=tmp_path, device="cpu", observers=[stop_after(2)])
+    (path,) = tmp_path.iterdir()
+    checkpoint = path / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    seen: list[Event] = []
+    resumed = train(resume=path, device="cpu", observers=[seen.append])
+    assert isinstance(seen[0], Started)
+    assert any("checkpoint.pt is damaged" in note for note in seen[0].notes)
+    run, _ = finished
+    assert (resumed.folder / "model.safetensors").read_bytes() == (run.folder / "model.safetensors").read_bytes()
+
+
+def test_resuming_another_recipe_names_the_difference(small, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(small, out=tmp_path, device="cpu", observers=[stop_after(1)])
+    (path,) = tmp_path.iterdir()
+    other = dataclasses.replace(small, optimizer=dataclasses.replace(small.optimizer, lr=0.05))
+    with pytest.raises(UserError, match=r"run of another recipe: optimizer.lr is 0.1 there, 0.05 here \(1 difference\)"):
+        train(other, resume=path)
+    changed = json.loads((path / "recipe.json").read_text())
+    changed["epochs"] = 5
+    (path / "recipe.json").write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="belongs to another recipe than its recipe.json"):
+        train(resume=path)
+
+
+def test_a_finished_run_is_not_resumed(finished):
+    run, _ = finished
+    with pytest.raises(UserError, match=r"has finished with .* nothing is left to resume"):
+        train(resume=run.folder)
+
+
+def test_a_loss_that_is_not_a_number_keeps_the_last_good_weights(small, tmp_path):
+    wild = dataclasses.replace(
+        small,
+        held_out=0,
+        optimizer=dataclasses.replace(small.optimizer, lr=1e30),
+        schedule=dataclasses.replace(small.schedule, name="multistep", warmup=0.4, warmup_start=0.0),
+    )
+    wild = dataclasses.replace(
+        wild, schedule=dataclasses.replace(wild.schedule, warmup_shape="constant", milestones=(0.9,))
+    )
+    with pytest.raises(UserError, match=r"diverged.*step 1[0-9].*epoch 2.*try a lower --optimizer.lr"):
+        train(wild, out=tmp_path, device="cpu")
+    (path,) = tmp_path.iterdir()
+    run = load_run(path)
+    assert run.manifest["outcome"] == "failed"
+    assert "diverged" in run.manifest["reason"]
+    kept = torch.load(path / "checkpoint.pt", weights_only=True)["learner"]
+    assert kept["epoch"] == 1
+    assert all(tensor.isfinite().all() for tensor in kept["model"].values())
+
+
+def test_a_batch_larger_than_the_data(small, tmp_path):
+    with pytest.raises(UserError, match="1338|1337"):
+        train(dataclasses.replace(small, batch_size=1338), out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_constants_for_other_channels(small, tmp_path):
+    with pytest.raises(UserError, match="mean has 1 and std 1 figures, but the images have 3 channels"):
+        train(dataclasses.replace(small, mean=(0.5,), std=(0.5,)), out=tmp_path)
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_the_last_epoch(small, tmp_path, monkeypatch):
+    full = {"at": 3}
+
+    def writing(self, data, write=Path.write_bytes):
+        if "checkpoint" in self.name:
+            full["at"] -= 1
+            if full["at"] == 0:
+                write(self, bytes(data)[:100])
+                raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", writing)
+    with pytest.raises(UserError, match="No space left on device; the last good checkpoint is kept"):
+        train(small, out=tmp_path, device="cpu")
+    monkeypatch.undo()
+    (path,) = tmp_path.iterdir()
+    assert not [p for p in path.iterdir() if p.name.endswith(".part")]
+    assert torch.load(path / "checkpoint.pt", weights_only=True)["learner"]["epoch"] == 1
+    with contextlib.suppress(KeyboardInterrupt):
+        assert train(resume=path, device="cpu").result is not None
+
+
+def test_nothing_to_train():
+    with pytest.raises(UserError, match="nothing to train"):
+        train()
