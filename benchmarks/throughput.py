@@ -156,10 +156,7 @@ def main() -> None:
                 "input_share_median": statistics.median(r["input_share"] for r in found),
                 "times_the_ordinary_loop": {
                     key: function(
-                        [
-                            a["images_per_second"] / b["images_per_second"]
-                            for a, b in zip(found, reference, strict=True)
-                        ]
+                        [a["images_per_second"] / b["images_per_second"] for a, b in zip(found, reference, strict=True)]
                     )
                     for key, function in (("median", statistics.median), ("min", min), ("max", max))
                 },

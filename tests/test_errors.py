@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowres.errors import UserError, unknown
@@ -50,6 +50,7 @@ def test_two_letters_in_the_wrong_order_still_find_the_name(name):
     assert f"did you mean {name!r}?" in str(unknown("name", typed, {*list_recipes(), *list_models()} - {typed}))
 
 
+@settings(deadline=None)
 @given(st.text(), st.lists(st.text("abcdefgh-_.0123456789", min_size=1)))
 def test_whatever_was_typed_the_message_is_one_line(name, known):
     message = str(unknown("model", name, known))

@@ -32,9 +32,14 @@ def test_an_error_inside_leaves_the_old_file_and_nothing_else(tmp_path, keep):
     path, kept = tmp_path / "file", tmp_path / "kept"
     path.write_bytes(b"old")
     kept.write_bytes(b"older")
-    with pytest.raises(Broken), atomic(path, keep=kept if keep else None) as temporary:
-        temporary.write_bytes(b"half of the n")
-        raise Broken
+
+    def fail():
+        with atomic(path, keep=kept if keep else None) as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise Broken
+
+    with pytest.raises(Broken):
+        fail()
     assert path.read_bytes() == b"old"
     assert kept.read_bytes() == b"older"
     assert listing(tmp_path) == ["file", "kept"]

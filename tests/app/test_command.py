@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 import tyro
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowres.app.command import model_options, option_names, parse, print_json
@@ -165,6 +165,7 @@ def test_other_words_are_no_option_of_a_network(pair):
         model_options([pair])
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_word_is_more_than_a_plain_value(text):
     value = model_options([f"x={text}"])["x"]

@@ -69,8 +69,8 @@ def test_the_examples_of_the_help_are_taken(lowres, monkeypatch, words):
         module = importlib.import_module(f"lowres.app.{name}")
         parse = module.parse
 
-        def read(kind, rest, *arguments, parse=parse):
-            parse(kind, rest, *arguments)
+        def read(kind, rest, *arguments, parse=parse, **options):
+            parse(kind, rest, *arguments, **options)
             taken.append(rest)
             raise UserError("read")
 

@@ -99,13 +99,15 @@ class TestBadInput:
             (("resnet-20",), "unknown recipe 'resnet-20': did you mean 'resnet20'?"),
             (("penguin",), "unknown recipe 'penguin'"),
             (("mine.json",), "no recipe file mine.json"),
-            ((), "`lowres train` needs a recipe"),
-            (("--epochs", "3"), "`lowres train` needs a recipe"),
+            ((), "a recipe or a run to resume"),
+            (("--epochs", "3"), "a recipe or a run to resume"),
             (("--resume",), "--resume"),
             (("digits", "--resume"), "--resume"),
             (("digits", "--epohcs", "3"), "unknown option '--epohcs': did you mean '--epochs'?"),
             (("digits", "--optimizer.lrr", "1"), "unknown option '--optimizer.lrr': did you mean '--optimizer.lr'?"),
             (("digits", "--lr", "1"), "unknown option '--lr': did you mean '--optimizer.lr'?"),
+            (("digits", "--weight-decay", "0"), "did you mean '--optimizer.weight-decay'?"),
+            (("digits", "--flip=none"), "did you mean '--augmentation.flip'?"),
             (("digits", "--epochs", "abc"), "--epochs"),
             (("digits", "--epochs"), "Missing value for argument '--epochs'"),
             (("digits", "--optimizer.name", "foo"), "'--optimizer.name'"),
@@ -234,7 +236,7 @@ class TestBadData:
     def test_an_image_of_a_folder_that_cannot_be_read(self, refused, tree):
         (tree / "train" / "cat" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
         message = refused("train", "digits", "--data", f"folder:{tree}")
-        assert "tree/train/cat/2.png: cannot be read as an image" in message
+        assert f"{tree / 'train' / 'cat' / '2.png'}: cannot be read as an image" in message
 
     def test_a_class_that_only_the_test_images_have(self, refused, tree):
         (tree / "train" / "dog").rename(tree / "train" / "wolf")
@@ -253,7 +255,7 @@ class TestResume:
         assert f"{unfinished} is a run of another recipe: epochs is 3 there, 10 here (1 difference)" in message
         message = refused("train", "--resume", unfinished, "--optimizer.lr", "0.2")
         assert "optimizer.lr is 0.1 there, 0.2 here (1 difference)" in message
-        message = refused("train", "resnet20-cosine", "--image-size", "16", "--epochs", "3", "--resume", unfinished)
+        message = refused("train", "--model-option", "shortcut=B", "--resume", unfinished)
         assert "model_options.shortcut is None there, 'B' here" in message
 
     def test_a_run_that_has_finished(self, refused, finished):
@@ -283,6 +285,13 @@ class TestResume:
         assert {k: v for k, v in after.items() if v != before[k]} == {}
         assert (finished / "model.safetensors").exists()
 
+    def test_a_run_whose_history_was_lost_ends_all_the_same(self, lowres, finished, edit):
+        (finished / "model.safetensors").unlink()
+        (finished / "history.jsonl").unlink()
+        edit(finished / "manifest.json", lambda m: {k: v for k, v in m.items() if k != "result"})
+        done = lowres("train", "--resume", finished, "--device", "cpu", "--quiet")
+        assert done == (0, "", "")
+
 
 class TestTraining:
     def test_the_folder_is_the_only_word_on_stdout(self, trained):
@@ -307,7 +316,7 @@ class TestTraining:
     def test_quiet_prints_nothing_and_an_equal_recipe_gives_equal_weights(self, lowres, trained):
         done = lowres("train", "digits", "--epochs", "1", "--image-size", "16", "--device", "cpu", "--quiet")
         assert done == (0, "", "")
-        again, first = (folder / "model.safetensors" for folder in (Path("runs/digits-digits-s0"), trained[0]))
+        again, first = (run / "model.safetensors" for run in (Path("runs/digits-digits-s0"), trained[0]))
         assert again.read_bytes() == first.read_bytes()
 
     def test_a_folder_of_images_is_trained_on(self, lowres, tree):

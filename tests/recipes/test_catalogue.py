@@ -1,6 +1,8 @@
 import dataclasses
 import inspect
+import itertools
 import re
+from pathlib import Path
 
 import pytest
 
@@ -35,8 +37,16 @@ class TestEveryRecipe:
         entry = recipe_entry(name)
         claimed = figure(r"Published ([\d.]+) %", entry.description)
         assert entry.published == (None if claimed is None else float(claimed))
-        assert bool(entry.source) == (entry.published is not None)
+        assert bool(entry.source) == (entry.published is not None or entry.measured is not None)
         assert entry.published is None or 50 < entry.published < 100
+
+    def test_says_what_was_measured_and_the_file_that_holds_it_is_there(self, name):
+        entry = recipe_entry(name)
+        claimed = figure(r"[Mm]easured ([\d.]+) %", entry.description)
+        assert entry.measured == (None if claimed is None else float(claimed))
+        if entry.measured is not None:
+            (file,) = re.findall(r"benchmarks/results/[\w./-]+\w", entry.source)
+            assert (Path(__file__).parents[2] / file).is_file()
 
     def test_says_how_many_epochs_it_takes(self, name):
         assert int(figure(r"(\d+) epochs\.", recipe_entry(name).description)) == load_recipe(name).epochs
@@ -98,7 +108,7 @@ def test_each_row_of_the_table_changes_what_it_says():
     rows = [load_recipe(f"semxresnet20{row}") for row in ("-step", "-cosine", "-smoothing", "-mixup", "")]
     changed = [
         {f.name for f in dataclasses.fields(Recipe) if getattr(a, f.name) != getattr(b, f.name)} - {"name"}
-        for a, b in zip(rows, rows[1:], strict=False)
+        for a, b in itertools.pairwise(rows)
     ]
     assert changed == [{"schedule"}, {"label_smoothing"}, {"augmentation"}, {"augmentation"}]
 
@@ -131,10 +141,10 @@ def test_a_recipe_enters_by_a_decorator(monkeypatch):
         """
         return Recipe(epochs=3)
 
-    assert registry.recipe(published=99.0, source="me")(my_own) is my_own
+    assert registry.register(published=99.0, source="me")(my_own) is my_own
     assert list_recipes("my*") == ["my-own"]
     assert load_recipe("my-own") == Recipe(name="my-own", epochs=3)
     entry = recipe_entry("my-own")
     assert (entry.summary, entry.description) == ("Mine.", inspect.getdoc(my_own))
     with pytest.raises(ValueError, match="two recipes are called 'my-own'"):
-        registry.recipe()(my_own)
+        registry.register()(my_own)

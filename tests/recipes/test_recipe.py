@@ -64,7 +64,7 @@ def test_mean_and_deviation_belong_together():
     ],
 )
 def test_statistics_that_would_make_every_pixel_senseless_are_refused(statistics):
-    with pytest.raises(UserError, match="mean|std"):
+    with pytest.raises(UserError, match=r"mean|std"):
         Recipe(**statistics)
 
 

@@ -93,6 +93,7 @@ def any_recipe(draw):
     )
 
 
+@settings(deadline=None)
 @given(any_recipe())
 def test_a_recipe_goes_through_json_unchanged(recipe):
     back = from_dict(json.loads(json.dumps(to_dict(recipe))))
@@ -151,7 +152,7 @@ def put(recipe, path, value):
 
 
 @pytest.mark.parametrize("path", list(leaves(Recipe)), ids=".".join)
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_the_fingerprint_ignores_the_name_and_nothing_else(path, data):
     a, b = data.draw(any_recipe()), data.draw(any_recipe())

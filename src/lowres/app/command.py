@@ -54,7 +54,7 @@ def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = No
             name = rest[0].partition("=")[0]
             raise unknown("option", name, known, f"`lowres {verb} --help` shows the options")
         raise UserError(f"{rest[0]!r} is too much: `lowres {verb} --help` shows what it takes")
-    return typing.cast(T, values)
+    return typing.cast("T", values)
 
 
 def option_names(kind: type, prefix: str = "--") -> list[str]:

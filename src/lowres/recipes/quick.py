@@ -14,8 +14,10 @@ def resnet20_quick() -> Recipe:
     return Recipe(
         model="resnet20",
         augmentation=Augmentation(crop=4, padding="reflect", flip="alternating"),
-        optimizer=Optimizer("muon", lr=0.3, momentum=0.9, nesterov=True, weight_decay=5e-4, decay="kernels"),
-        schedule=Schedule("triangle", warmup=0.2),
+        optimizer=Optimizer(
+            "muon", lr=0.3, nesterov=True, weight_decay=5e-4, decay="kernels", muon_lr=0.015, muon_momentum=0.9
+        ),
+        schedule=Schedule("triangle", warmup=0.1),
         epochs=30,
         batch_size=128,
     )

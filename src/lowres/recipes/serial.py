@@ -15,6 +15,21 @@ from lowres.recipes.recipe import Recipe
 T = TypeVar("T")
 
 
+def convert(kind: type[T], values: Any, where: str) -> T:
+    """A dataclass from plain JSON values, checked field by field against its annotations.
+
+    Args:
+        kind: The dataclass; its fields may be dataclasses, too.
+        values: Plain values; a field that is left out has its default.
+        where: What to call the place in errors, such as a file's name.
+
+    Raises:
+        UserError: A field is unknown, lacks, is of the wrong type or out of range.
+    """
+    converted: T = _convert(kind, values, where, "")
+    return converted
+
+
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values, every field named, defaults too."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
@@ -31,8 +46,7 @@ def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     Raises:
         UserError: A field is unknown, of the wrong type or out of range.
     """
-    recipe: Recipe = _convert(Recipe, values, where, "")
-    return recipe
+    return convert(Recipe, values, where)
 
 
 def read(path: Path) -> Recipe:
@@ -84,6 +98,13 @@ def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
         for key in value:
             if key not in hints:
                 raise unknown(f"field in {where}:", f"{path}{key}", [f"{path}{name}" for name in hints])
+        required = {
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        }
+        for key in sorted(required - set(value)):
+            raise UserError(f"{where}: {path}{key} is missing")
         return kind(**{key: _convert(hints[key], value[key], where, f"{path}{key}.") for key in value})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
@@ -117,4 +138,4 @@ def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
 
 
 def _mismatch(where: str, path: str, value: Any, expected: str) -> UserError:
-    return UserError(f"{where}: {path.rstrip('.') or 'the recipe'} is {value!r}, but must be {expected}")
+    return UserError(f"{where}: {path.rstrip('.') or 'the content'} is {value!r}, but must be {expected}")

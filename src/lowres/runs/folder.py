@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from lowres import recipes
 from lowres.errors import UserError
-from lowres.files import atomic, write_json
-from lowres.models import create_model
+from lowres.files import write_json
 from lowres.observers.history import read_history
 from lowres.recipes import Recipe
+from lowres.runs.weights import Weights, read_weights
 from lowres.training.events import EpochDone
 
 RECIPE = "recipe.json"
@@ -25,38 +23,6 @@ HISTORY = "history.jsonl"
 CURVES = "curves.png"
 MODEL = "model.safetensors"
 WEIGHTS = "weights"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A trained network's file: weights, and what is needed to use them.
-
-    Attributes:
-        path: The safetensors file.
-        recipe: What it was trained with.
-        classes: Names in the order of the outputs.
-        mean: Taken off the pixels (in [0, 1]), per channel.
-        std: The pixels are divided by it, per channel.
-        precision: Arithmetic it was evaluated in.
-        channels_last: Layout it was evaluated in.
-    """
-
-    path: Path
-    recipe: Recipe
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    precision: str
-    channels_last: bool
-
-    def build(self) -> nn.Module:
-        """The network with these weights, in evaluation mode, on the CPU."""
-        from safetensors.torch import load_file
-
-        options = self.recipe.model_options
-        model = create_model(self.recipe.model, classes=len(self.classes), channels=len(self.mean), seed=0, **options)
-        model.load_state_dict(load_file(self.path))
-        return model.eval()
 
 
 @dataclass(frozen=True)
@@ -159,61 +125,3 @@ def lock(folder: Path) -> filelock.BaseFileLock:
     except filelock.Timeout:
         raise UserError(f"another process is training in {folder}: wait for it or stop it") from None
     return guard
-
-
-def write_weights(
-    path: Path, model: nn.Module, recipe: Recipe, facts: dict[str, Any], *, classes: tuple[str, ...]
-) -> None:
-    """Writes a network's weights as safetensors, with all that is needed to use them.
-
-    Args:
-        path: The file.
-        model: Its tensors are stored under its own names.
-        recipe: Stored in full, with its fingerprint.
-        facts: "mean", "std", "precision", "channels_last", and whatever else is worth keeping.
-        classes: Names in the order of the outputs.
-    """
-    tensors: dict[str, Tensor] = {
-        # A copy in the ordinary layout: safetensors knows no other.
-        name: tensor.detach().cpu().contiguous().clone()
-        for name, tensor in model.state_dict().items()
-    }
-    metadata = {
-        "format": "pt",
-        "recipe": json.dumps(recipes.to_dict(recipe)),
-        "recipe_sha256": recipes.fingerprint(recipe),
-        "classes": json.dumps(list(classes)),
-        **{key: json.dumps(value) for key, value in facts.items()},
-    }
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata)
-
-
-def read_weights(path: Path) -> Weights:
-    """Reads what stands beside the weights in a file of `write_weights`.
-
-    Raises:
-        UserError: The file is missing, damaged, or was not written by lowres.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise UserError(f"no weights file {path}") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable safetensors file: {error}") from None
-    try:
-        return Weights(
-            path=path,
-            recipe=recipes.from_dict(json.loads(metadata["recipe"]), str(path)),
-            classes=tuple(json.loads(metadata["classes"])),
-            mean=tuple(json.loads(metadata["mean"])),
-            std=tuple(json.loads(metadata["std"])),
-            precision=json.loads(metadata["precision"]),
-            channels_last=json.loads(metadata["channels_last"]),
-        )
-    except (KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} lacks what lowres writes beside its weights ({error}): "
-            "for weights of another program give --model and --data"
-        ) from None

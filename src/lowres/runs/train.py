@@ -19,6 +19,7 @@ from lowres.recipes import Recipe
 from lowres.runs import checkpoint, folder, manifest
 from lowres.runs.build import Built, build
 from lowres.runs.folder import Run
+from lowres.runs.weights import Facts, write_weights
 from lowres.training.device import place
 from lowres.training.events import EpochDone, Event, Finished, Observer, Started, Stopped
 from lowres.training.loop import Learner, fit
@@ -182,14 +183,17 @@ class _Session:
 
     def _write_weights(self, path: Path) -> None:
         built = self.built
-        facts = {
-            "mean": built.mean,
-            "std": built.std,
-            "precision": built.placement.precision,
-            "channels_last": built.placement.channels_last,
-            "epoch": built.learner.epoch,
-        }
-        folder.write_weights(path, built.learner.final, built.recipe, facts, classes=built.classes)
+        facts = Facts(
+            recipe=built.recipe,
+            recipe_sha256=recipes.fingerprint(built.recipe),
+            classes=built.classes,
+            mean=built.mean,
+            std=built.std,
+            precision=built.placement.precision,
+            channels_last=built.placement.channels_last,
+            epoch=built.learner.epoch,
+        )
+        write_weights(path, built.learner.final, facts)
 
     def _finish(self) -> dict[str, Any]:
         built = self.built

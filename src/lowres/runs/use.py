@@ -1,9 +1,8 @@
 """Using what a run made: accuracy on labelled images, classes of image files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,8 @@ from lowres.evaluation.score import Score, compute_logits, score
 from lowres.models import create_model, load_weights
 from lowres.recipes import Option, Precision, Recipe
 from lowres.runs.build import evaluation_batches
-from lowres.runs.folder import Weights, load_run, read_weights
+from lowres.runs.folder import load_run
+from lowres.runs.weights import Weights, read_weights
 from lowres.training.device import Placement, place
 
 
@@ -86,12 +86,14 @@ def evaluate(
         placement = place(Recipe(precision=precision or "fp32"), device)
         mean, std = mean_std(dataset.train.images)
         return _score(network, dataset, mean, std, placement)
+    if model_options:
+        raise UserError(f"options of a network ({', '.join(model_options)}) go with --model, for foreign weights")
     weights = find_weights(target)
     dataset = load_dataset(data or weights.recipe.data, directory, image_size=weights.recipe.image_size)
     if dataset.classes != weights.classes:
         raise UserError(
-            f"{target} tells {len(weights.classes)} classes apart ({', '.join(weights.classes[:3])}, ...), "
-            f"but {dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...)"
+            f"{target} tells {len(weights.classes)} classes apart ({_some(weights.classes)}), "
+            f"but {dataset.name} has {len(dataset.classes)} ({_some(dataset.classes)})"
         )
     return _score(weights.build(), dataset, weights.mean, weights.std, _placement(weights, device, precision))
 
@@ -117,7 +119,7 @@ def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "
     weights = find_weights(target)
     paths = [Path(image) for image in images]
     size, channels = weights.recipe.image_size, len(weights.mean)
-    pixels = torch.stack([torch.from_numpy(read_image(path, size)) for path in paths])
+    pixels = torch.stack([torch.tensor(read_image(path, size)) for path in paths])
     if pixels.shape[1] != channels:
         pixels = pixels[:, :1].expand(-1, channels, -1, -1)
     placement = _placement(weights, device, None)
@@ -146,6 +148,11 @@ def _score(
 
 def _placement(weights: Weights, device: str, precision: Precision | None) -> Placement:
     """As in training, so that the figures are the same to the last bit where the hardware is."""
-    trained: Any = weights.precision
-    recipe = replace(weights.recipe, precision=precision or trained, channels_last=weights.channels_last)
-    return place(recipe, device)
+    trained = weights.precision
+    if trained == "fp16" and place(Recipe(precision="fp32"), device).device.type == "cpu":
+        trained = "fp32"  # trained on a GPU: a CPU has no fast fp16
+    return place(Recipe(precision=precision or trained, channels_last=weights.channels_last), device)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
