@@ -21,7 +21,25 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
         hint: A closing remark in place of the list of names, such as "`lowres models` lists them".
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    near = _nearest(name.lower(), [known_one for known_one in names if known_one != name])
     listing = hint or ("there is " + ", ".join(names) if names else "there is none")
-    suggestion = f"did you mean {near[0]!r}? " if near else ""
+    suggestion = f"did you mean {near!r}? " if near else ""
     return UserError(f"unknown {kind} {name!r}: {suggestion}({listing})")
+
+
+def _nearest(typed: str, names: list[str]) -> str | None:
+    """The most similar name, whatever its capitals; of equally similar ones that which begins alike."""
+
+    def likeness(name: str) -> tuple[float, int]:
+        name = name.lower()
+        if name.rpartition(".")[2] == typed.lstrip("-"):  # "--lr" for "--optimizer.lr"
+            return 1.0, 0
+        return difflib.SequenceMatcher(None, name, typed).ratio(), _shared(name, typed)
+
+    best = max(names, key=likeness, default=None)
+    return best if best is not None and likeness(best)[0] >= 0.5 else None
+
+
+def _shared(a: str, b: str) -> int:
+    """How many letters two words begin with alike."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

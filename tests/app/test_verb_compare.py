@@ -57,11 +57,11 @@ def test_what_is_shown_can_be_read(lowres, two, unfinished):
     assert "…" not in done.out
 
 
-def test_a_run_killed_without_a_word_is_unfinished(lowres, finished):
+def test_a_run_killed_without_a_word_is_called_killed(lowres, finished):
     for name in ("manifest.json", "history.jsonl"):
         (finished / name).unlink()
     (row,) = lowres("compare", finished, "--json").json
-    assert (row["outcome"], row["epochs"], row["accuracy"]) == ("unfinished", 0, None)
+    assert (row["outcome"], row["epochs"], row["accuracy"]) == ("killed", 0, None)
     assert "0/1" in lowres("compare", finished).out
 
 

@@ -54,7 +54,7 @@ def test_names_of_classes_are_shown_as_they_are(lowres, tree):
 def test_foreign_weights(lowres):
     model = create_model("resnet20", seed=1, shortcut="B")
     torch.save({"net": model.state_dict()}, "theirs.pth")
-    words = ("theirs.pth", "--model", "resnet20", "--model-option", "shortcut=B", "--data", "digits")
+    words = ("theirs.pth", "--model", "resnet20", "--model-options", "shortcut=B", "--data", "digits")
     done = lowres("evaluate", *words, "--device", "cpu", "--json")
     assert (done.code, done.err, done.json["images"]) == (0, "", 360)
 
@@ -83,7 +83,7 @@ def test_foreign_weights_that_would_run_a_program(refused, tmp_path):
         (("{run}", "--precision", "fp8"), "'fp8'"),
         (("{run}", "--jsno"), "unknown option '--jsno': did you mean '--json'?"),
         (("{run}", "another"), "'another' is too much"),
-        (("{run}", "--model-option", "shortcut=B"), "--model"),
+        (("{run}", "--model-options", "shortcut=B"), "--model"),
         (("{run}/history.jsonl",), "history.jsonl is not a readable safetensors file"),
         (("{run}/history.jsonl", "--model", "resnet20", "--data", "digits"), "history.jsonl"),
         (("{run}", "--model", "resnet20", "--data", "digits"), "is a folder"),

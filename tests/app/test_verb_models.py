@@ -52,9 +52,9 @@ def test_one_network_as_json_adds_up(lowres):
 @pytest.mark.parametrize(
     ("words", "parameters"),
     [
-        (("--model-option", "shortcut=B"), 272_474),
+        (("--model-options", "shortcut=B"), 272_474),
         (("--classes", "100"), 269_722 + 90 * 65),
-        (("--model-option", "channels=1"), 269_722 - 2 * 144),
+        (("--model-options", "channels=1"), 269_722 - 2 * 144),
         (("--image-size", "64"), 269_722),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -80,8 +80,8 @@ def test_a_name_in_capitals_is_that_network(lowres):
         (("resnet20", "--classes", "ten"), "--classes"),
         (("resnet20", "--image-size", "0"), "0"),
         (("resnet20", "--image-size", "-5"), "-5"),
-        (("resnet20", "--model-option", "shortcut"), "is not of the form NAME=VALUE"),
-        (("resnet20", "--model-option", "shortcutt=B"), "did you mean 'shortcut'?"),
+        (("resnet20", "--model-options", "shortcut"), "is not of the form NAME=VALUE"),
+        (("resnet20", "--model-options", "shortcutt=B"), "did you mean 'shortcut'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -70,8 +70,8 @@ class TestOptions:
         }
 
     def test_options_of_the_network_join_those_of_the_recipe(self, lowres, asked):
-        lowres("train", "resnet20-cosine", "--model-option", "channels=3")
-        lowres("train", "resnet20-cosine", "--model-option", "shortcut=A", "channels=3")
+        lowres("train", "resnet20-cosine", "--model-options", "channels=3")
+        lowres("train", "resnet20-cosine", "--model-options", "shortcut=A", "channels=3")
         assert [recipe.model_options for recipe, _ in asked] == [
             {"shortcut": "B", "channels": 3},
             {"shortcut": "A", "channels": 3},
@@ -117,9 +117,9 @@ class TestBadInput:
             (("digits", "--mean", "0.5"), "mean and std belong together"),
             (("digits", "--mean", "0.5", "--std", "1"), "3 channels"),
             (("digits", "--model", "resnet-20"), "unknown model 'resnet-20': did you mean 'resnet20'?"),
-            (("digits", "--model-option", "shortcut"), "is not of the form NAME=VALUE"),
-            (("digits", "--model-option", "shortcutt=B"), "unknown option of resnet20 'shortcutt'"),
-            (("digits", "--model-option", "shortcut=C"), "shortcut 'C'"),
+            (("digits", "--model-options", "shortcut"), "is not of the form NAME=VALUE"),
+            (("digits", "--model-options", "shortcutt=B"), "unknown option of resnet20 'shortcutt'"),
+            (("digits", "--model-options", "shortcut=C"), "shortcut 'C'"),
             (("digits", "--data", "digit"), "unknown data set 'digit': did you mean 'digits'?"),
             (("digits", "--data", "folder:nowhere"), "nowhere is not a folder"),
             (("digits", "--batch-size", "1438"), "batch_size is 1438: give 1 to 1437"),
@@ -255,7 +255,7 @@ class TestResume:
         assert f"{unfinished} is a run of another recipe: epochs is 3 there, 10 here (1 difference)" in message
         message = refused("train", "--resume", unfinished, "--optimizer.lr", "0.2")
         assert "optimizer.lr is 0.1 there, 0.2 here (1 difference)" in message
-        message = refused("train", "--model-option", "shortcut=B", "--resume", unfinished)
+        message = refused("train", "--model-options", "shortcut=B", "--resume", unfinished)
         assert "model_options.shortcut is None there, 'B' here" in message
 
     def test_a_run_that_has_finished(self, refused, finished):

@@ -40,7 +40,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
 def test_a_damaged_manifest_is_named(tmp_path):
     made = folder.create(tmp_path, load_recipe("digits"))
     (made / "manifest.json").write_text('{"outcome": ')
-    with pytest.raises(UserError, match="manifest.json is damaged"):
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
         folder.load_run(made)
 
 

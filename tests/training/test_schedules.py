@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -56,7 +57,7 @@ def test_the_papers_warm_up_of_resnet110_is_400_of_64000_steps_at_a_tenth():
 
 def test_triangle_rises_and_falls_in_straight_lines():
     factors = [factor(Schedule("triangle", warmup=0.2), step, 100) for step in range(100)]
-    rises = [b - a for a, b in zip(factors, factors[1:], strict=False)]
+    rises = [b - a for a, b in itertools.pairwise(factors)]
     assert rises[:19] == pytest.approx([1 / 20] * 19)
     assert rises[20:] == pytest.approx([-1 / 80] * 79)
     assert max(factors) == pytest.approx(1, abs=0.03)

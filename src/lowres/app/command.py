@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import tyro
+from rich.console import Console
 
 from lowres.errors import UserError, unknown
 from lowres.recipes import Option
@@ -19,13 +20,14 @@ from lowres.recipes import Option
 T = TypeVar("T")
 
 
-def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = None) -> T:
+def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = None, shown: str = "") -> T:
     """Reads a verb's options into its dataclass, whose docstring is the help.
 
     Args:
         kind: The dataclass.
         words: What follows the verb.
         verb: Its name, for help and errors.
+        shown: What follows `lowres` in the help's first line; "": the verb.
         default: Values of options that are not given; None: those of the class.
 
     Raises:
@@ -33,14 +35,13 @@ def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = No
         SystemExit: With code 0, after printing the help that was asked for.
     """
     message = io.StringIO()
-    shown = list(words)
     try:
-        with contextlib.redirect_stderr(message):
+        with contextlib.redirect_stderr(message), _registry():
             values, rest = tyro.cli(
                 kind,
-                args=shown,
+                args=list(words),
                 default=default,
-                prog=f"lowres {verb}",
+                prog=f"lowres {shown or verb}",
                 return_unknown_args=True,
                 use_underscores=False,
             )
@@ -68,23 +69,47 @@ def option_names(kind: type, prefix: str = "--") -> list[str]:
             names += option_names(bare, prefix if merged else f"{dashed}.")
         else:
             names.append(dashed)
+            if bare is bool:
+                names.append(f"{prefix}no-{field.replace('_', '-')}")
     return names
 
 
 def _in_one_line(box: str) -> str:
     """The message inside tyro's box: the lines between its title and its first rule."""
     inner: list[str] = []
-    for line in box.splitlines():
-        text = line.strip("│╭╮╰╯─ ")
-        if inner and not text:
+    for line in box.splitlines()[1:]:
+        text = line.strip("│╰╯ ")
+        rule = not text.strip("─-")
+        if inner and rule:
             break
-        if text and not line.startswith("╭"):
+        if not rule:
             inner.append(text)
     return re.sub(r"^Error parsing ", "", " ".join(inner)) or "the options cannot be read"
 
 
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """How options of a network are typed: as words such as shortcut=B, padding=same."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(
+        annotation: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[dict[str, Option]] | None:
+        if annotation.type != dict[str, Option]:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="NAME=VALUE ...",
+            instance_from_str=model_options,
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda options: [f"{name}={value}" for name, value in options.items()],
+        )
+
+    return registry
+
+
 def model_options(pairs: Sequence[str]) -> dict[str, Option]:
-    """Options of a network from words such as "shortcut=B": text, numbers, true and false.
+    """Options of a network from words such as shortcut=B: text, numbers, true and false.
 
     Raises:
         UserError: A word is not of that form.
@@ -95,12 +120,17 @@ def model_options(pairs: Sequence[str]) -> dict[str, Option]:
 def _option(pair: str) -> tuple[str, Option]:
     name, equals, text = pair.partition("=")
     if not equals or not name:
-        raise UserError(f"--model-option {pair!r} is not of the form NAME=VALUE, such as shortcut=B")
+        raise UserError(f"--model-options {pair!r} is not of the form NAME=VALUE, such as shortcut=B")
     try:
         value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
     except (ValueError, SyntaxError):
         return name, text
     return name, value if isinstance(value, str | int | float | bool) else text
+
+
+def console() -> Console:
+    """For tables and text: names as they are, and no line broken where no terminal needs it."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
 
 
 def print_json(value: Any) -> None:

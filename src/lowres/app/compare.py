@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
-from lowres.app.command import parse, print_json
+from lowres.app.command import console, parse, print_json
 from lowres.errors import UserError
 from lowres.recipes import differences
 from lowres.runs import Run, load_run
@@ -53,7 +52,7 @@ def _row(r: Run, first: Run) -> dict[str, Any]:
         "model": r.recipe.model,
         "data": r.recipe.data,
         "seed": r.recipe.seed,
-        "outcome": r.manifest.get("outcome", "unfinished"),
+        "outcome": r.outcome,
         "epochs": len(r.history()),
         "epochs_planned": r.recipe.epochs,
         **{
@@ -94,4 +93,4 @@ def _show(rows: list[dict[str, Any]]) -> None:
             f"{row['images_per_second']:,.0f}",
             differs,
         )
-    Console(highlight=False).print(table)
+    console().print(table)

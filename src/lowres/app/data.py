@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from lowres import data as datasets
-from lowres.app.command import parse, print_json
+from lowres.app.command import console, parse, print_json
 from lowres.errors import UserError, unknown
 from lowres.recipes import load_recipe, recipe_entry
 
@@ -80,7 +80,10 @@ def run(words: Sequence[str]) -> int:
     """Fetches, verifies or shows; see `Fetch`, `Verify`, `Info`."""
     actions = {"fetch": _fetch, "verify": _verify, "info": _info}
     if not words or words[0] in ("-h", "--help"):
-        print("usage: lowres data fetch|verify|info NAME [OPTIONS]\n\n`lowres data info --help` and the like say more.")
+        print(
+            "usage: lowres data fetch|verify|info NAME [OPTIONS]\n\n  lowres data fetch cifar10\n\n"
+            "`lowres data info --help` and the like say more."
+        )
         return 0
     if words[0] not in actions:
         raise unknown("data command", words[0], actions)
@@ -127,25 +130,25 @@ def _info(words: Sequence[str]) -> int:
     if asked.json:
         print_json({**vars(found), "files": dict(found.files)})
         return 0
-    console = Console(highlight=False)
-    console.print(f"[bold]{found.name}[/bold]  {len(found.classes)} classes, images {_times(found.shape)}")
+    out = console()
+    out.print(f"{found.name}  {len(found.classes)} classes, images {_times(found.shape)}")
     table = Table("class", "training", "test", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in zip(found.classes, found.train_counts, found.test_counts, strict=True):
         table.add_row(row[0], f"{row[1]:,}", f"{row[2]:,}")
     table.add_row("sum", f"{sum(found.train_counts):,}", f"{sum(found.test_counts):,}")
-    console.print(table)
-    console.print("mean " + ", ".join(f"{m:.4f}" for m in found.mean), end="; ")
-    console.print("deviation " + ", ".join(f"{s:.4f}" for s in found.std) + " (of pixels in [0, 1], training images)")
-    console.print(
+    out.print(table)
+    out.print("mean " + ", ".join(f"{m:.4f}" for m in found.mean), end="; ")
+    out.print("deviation " + ", ".join(f"{s:.4f}" for s in found.std) + " (of pixels in [0, 1], training images)")
+    out.print(
         f"exact duplicates: {found.train_duplicates} within the training images, "
         f"{found.duplicates} of the test images among them ({found.conflicts} with another label)"
     )
     for warning in found.warnings:
-        console.print(f"warning: {warning}")
+        out.print(f"warning: {warning}")
     if asked.sheet is not None:
-        console.print(f"contact sheet: {asked.sheet}")
+        out.print(f"contact sheet: {asked.sheet}")
     return 0
 
 

@@ -1,16 +1,16 @@
 """`lowres evaluate`: accuracy of a run or a file of weights, with its interval."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
-from lowres.app.command import model_options, parse, print_json
+from lowres.app.command import console, parse, print_json
 from lowres.evaluation import Score
+from lowres.recipes import Option
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Evaluate:
     """Accuracy of a run, or of a file of weights, on a test set.
 
         lowres evaluate runs/resnet20-quick-cifar10-s0
-        lowres evaluate somebodys.pth --model resnet20 --model-option shortcut=B
+        lowres evaluate somebodys.pth --model resnet20 --model-options shortcut=B
 
     Attributes:
         target: A run folder, a model.safetensors, or with --model anybody's weights.
@@ -27,7 +27,7 @@ class Evaluate:
         device: auto, cpu, cuda, cuda:1, mps.
         precision: Of the arithmetic; by default that of training, fp32 for foreign weights.
         model: For foreign weights: the network they belong to.
-        model_option: For foreign weights: its options, such as shortcut=B.
+        model_options: For foreign weights: its options, such as shortcut=B.
         json: Print JSON.
     """
 
@@ -37,7 +37,7 @@ class Evaluate:
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
     model: str | None = None
-    model_option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    model_options: dict[str, Option] = field(default_factory=dict)
     json: bool = False
 
 
@@ -54,7 +54,7 @@ def run(words: Sequence[str]) -> int:
         device=asked.device,
         precision=asked.precision,
         model=asked.model,
-        model_options=model_options(asked.model_option),
+        model_options=asked.model_options,
     )
     if asked.json:
         print_json(found.to_dict())
@@ -65,9 +65,9 @@ def run(words: Sequence[str]) -> int:
 
 def _show(found: Score) -> None:
     low, high = found.interval
-    console = Console(highlight=False)
-    console.print(
-        f"[bold]{found.accuracy:.2f} %[/bold] of {found.images:,} images "
+    out = console()
+    out.print(
+        f"{found.accuracy:.2f} % of {found.images:,} images "
         f"(95 % interval {low:.2f} to {high:.2f}), {found.errors:,} errors, cross-entropy {found.loss:.4f}"
     )
     table = Table("class", "right, %", "mostly taken for", box=None, pad_edge=False)
@@ -76,12 +76,12 @@ def _show(found: Score) -> None:
         wrong = sorted(((n, j) for j, n in enumerate(found.confusion[i]) if j != i and n), reverse=True)
         mistakes = ", ".join(f"{found.classes[j]} {n}" for n, j in wrong[:3])
         table.add_row(name, "none" if right is None else f"{right:.1f}", mistakes)
-    console.print(table)
+    out.print(table)
     if len(found.classes) <= 12:
-        console.print("\nconfusion (rows: what it is, columns: what it was taken for)")
+        out.print("\nconfusion (rows: what it is, columns: what it was taken for)")
         confusion = Table("", *(name[:5] for name in found.classes), box=None, pad_edge=False)
         for column in confusion.columns[1:]:
             column.justify = "right"
         for name, row in zip(found.classes, found.confusion, strict=True):
             confusion.add_row(name, *map(str, row))
-        console.print(confusion)
+        out.print(confusion)

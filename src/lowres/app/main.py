@@ -48,11 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         if debug:
             raise
-        print(f"lowres: {error or 'interrupted'}", file=sys.stderr)
+        print(f"lowres: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # what no layer foresaw, such as a full disk behind standard output
+        if debug:
+            raise
+        print(f"lowres: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     finally:
         signal.signal(signal.SIGTERM, before)
 

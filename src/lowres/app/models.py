@@ -1,16 +1,15 @@
 """`lowres models`: the networks there are, and the layers of one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
-from lowres.app.command import model_options, parse, print_json
-from lowres.errors import unknown
+from lowres.app.command import console, parse, print_json
+from lowres.errors import UserError, unknown
 from lowres.models import Published, Summary, create_model, list_models, model_info, summarise
+from lowres.recipes import Option
 
 
 @dataclass(frozen=True)
@@ -18,38 +17,40 @@ class Models:
     """The networks there are, with parameters and multiply-adds; or the layer table of one.
 
         lowres models "se*"
-        lowres models resnet20 --model-option shortcut=B
+        lowres models resnet20 --model-options shortcut=B
 
     Attributes:
         pattern: A glob, or the name of one network.
         image_size: Side of the images in pixels that multiply-adds are counted for.
         classes: Outputs.
-        model_option: Options of the one network, such as shortcut=B.
+        model_options: Options of the one network, such as shortcut=B.
         json: Print JSON.
     """
 
     pattern: tyro.conf.Positional[str] = "*"
     image_size: int = 32
     classes: int = 10
-    model_option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    model_options: dict[str, Option] = field(default_factory=dict)
     json: bool = False
 
 
 def run(words: Sequence[str]) -> int:
     """Lists; see `Models`."""
     asked = parse(Models, words, "models")
+    if asked.image_size < 1:
+        raise UserError(f"--image-size is {asked.image_size}, but must be at least 1")
     names = list_models(asked.pattern)
     if not names:
         raise unknown("model", asked.pattern, list_models(), "`lowres models` lists them")
-    options = model_options(asked.model_option)
-    summaries = {
-        name: summarise(create_model(name, classes=asked.classes, seed=0, **options), asked.image_size)
-        for name in names
-    }
+    channels = int(asked.model_options.get("channels", 3))
+    summaries: dict[str, Summary] = {}
+    for name in names:
+        model = create_model(name, classes=asked.classes, seed=0, **asked.model_options)
+        summaries[name] = summarise(model, asked.image_size, channels)
     if asked.json:
         print_json([_plain(name, summary, layers=len(names) == 1) for name, summary in summaries.items()])
-    elif asked.pattern in names:
-        _show_layers(asked.pattern, summaries[asked.pattern])
+    elif asked.pattern.lower() in names:
+        _show_layers(asked.pattern.lower(), summaries[asked.pattern.lower()])
     else:
         _show_list(summaries)
     return 0
@@ -79,17 +80,17 @@ def _show_list(summaries: dict[str, Summary]) -> None:
         first = model_info(name).published[:1]
         accuracy, source = (f"{first[0].accuracy:.2f}", first[0].source) if first else ("", "")
         table.add_row(name, f"{summary.parameters:,}", f"{summary.multiply_adds / 1e6:,.1f} M", accuracy, source)
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _show_layers(name: str, summary: Summary) -> None:
     info = model_info(name)
-    console = Console(highlight=False)
-    console.print(f"[bold]{name}[/bold]  {info.summary}")
+    out = console()
+    out.print(f"{name}  {info.summary}")
     for option, default in info.options.items():
-        console.print(f"  option {option}={default}")
+        out.print(f"  option {option}={default}")
     for figure in info.published:
-        console.print(f"  published: {_published(figure)}")
+        out.print(f"  published: {_published(figure)}")
     table = Table("layer", "kind", "output", "parameters", "multiply-adds", "sees, pixels", box=None, pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"
@@ -105,7 +106,7 @@ def _show_layers(name: str, summary: Summary) -> None:
         )
     table.add_section()
     table.add_row("sum", "", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}", "")
-    console.print(table)
+    out.print(table)
 
 
 def _published(figure: Published) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from lowres.app.command import parse, print_json
+from lowres.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ def run(words: Sequence[str]) -> int:
     """Predicts; see `Predict`."""
     asked = parse(Predict, words, "predict")
 
+    if asked.top < 1:
+        raise UserError(f"--top is {asked.top}, but must be at least 1")
     from lowres.runs import predict
 
     found = predict(asked.target, asked.images, device=asked.device)

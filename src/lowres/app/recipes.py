@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from lowres import recipes
-from lowres.app.command import parse, print_json
+from lowres.app.command import console, parse, print_json
 from lowres.errors import unknown
 from lowres.models import create_model
 
@@ -72,7 +71,7 @@ def _show_list(names: list[str]) -> None:
         recipe = recipes.load_recipe(name)
         figures = ["" if f is None else f"{f:.2f}" for f in (entry.published, entry.measured)]
         table.add_row(name, f"{_parameters(recipe):,}", str(recipe.epochs), *figures, entry.summary)
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _show_one(name: str, *, as_json: bool) -> None:
@@ -80,7 +79,7 @@ def _show_one(name: str, *, as_json: bool) -> None:
     if as_json:
         print_json(recipes.to_dict(recipe))
         return
-    console = Console(highlight=False)
-    console.print(f"[bold]{name}[/bold]  {recipes.recipe_entry(name).description}\n")
-    console.print_json(data=recipes.to_dict(recipe))
-    console.print(f"\nlowres train {name}")
+    out = console()
+    out.print(f"{name}  {recipes.recipe_entry(name).description}\n")
+    out.print_json(data=recipes.to_dict(recipe))
+    out.print(f"\nlowres train {name}")

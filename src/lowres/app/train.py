@@ -1,6 +1,7 @@
 """`lowres train`: trains a recipe, or goes on with an interrupted run."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from lowres import recipes
-from lowres.app.command import model_options, parse
+from lowres.app.command import parse
 from lowres.errors import UserError
 from lowres.recipes import Recipe
 from lowres.training.events import Observer
@@ -28,7 +29,6 @@ class Train:
 
     Attributes:
         recipe: What decides the weights.
-        model_option: Options of the network, such as shortcut=B.
         data_dir: Where the data lie; by default data/ here, or the folder that LOWRES_DATA_DIR names.
         out: Where run folders are made.
         device: auto, cpu, cuda, cuda:1, mps.
@@ -40,7 +40,6 @@ class Train:
     """
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
-    model_option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     data_dir: Path | None = None
     out: Path = Path("runs")
     device: str = "auto"
@@ -57,23 +56,22 @@ def run(words: Sequence[str]) -> int:
     resumed = _resumed(rest) if name is None else None
     if name is None and resumed is None and not {"-h", "--help"} & set(rest):
         raise UserError(
-            "`lowres train` needs a recipe or a run to resume: `lowres train resnet20-quick`, "
+            "`lowres train` needs first a recipe or a run to resume: `lowres train resnet20-quick`, "
             "`lowres train --resume RUN`; `lowres recipes` lists the recipes"
         )
     start = resumed or (_recipe(name) if name is not None else Recipe())
-    asked = parse(Train, rest, "train", Train(start))
-    options = {**asked.recipe.model_options, **model_options(asked.model_option)}
-    recipe = dataclasses.replace(asked.recipe, model_options=options)
+    asked = parse(Train, rest, "train", Train(start), shown="train [RECIPE|FILE]")
 
     from lowres.observers import Console, TensorBoard
     from lowres.runs import train
 
+    options = {**start.model_options, **asked.recipe.model_options}
     with Console(quiet=asked.quiet) as console:
         observers: list[Observer] = [console]
         if asked.tensorboard:
             observers.append(TensorBoard())
         done = train(
-            recipe,
+            dataclasses.replace(asked.recipe, model_options=options),
             data_dir=asked.data_dir,
             out=asked.out,
             device=asked.device,
@@ -99,7 +97,7 @@ def _resumed(words: Sequence[str]) -> Recipe | None:
     """The recipe of the run that `--resume` names, so that options given beside it are compared with it."""
     from lowres.runs import load_run
 
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*words, ""]):
         if word == "--resume" and following:
             return load_run(following).recipe
         if word.startswith("--resume="):

@@ -129,6 +129,7 @@ def fetch_archive(
     for url in urls:
         if not url.startswith(("https://", "http://")):
             raise UserError(f"mirror {url!r} is not an http or https address")
+    destination = destination.expanduser()
     path = destination / archive.file
     part = path.with_name(f"{path.name}.part")
     try:

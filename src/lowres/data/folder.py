@@ -85,7 +85,7 @@ def read_image(path: Path, image_size: int) -> Array:
             upright = _to_rgb(ImageOps.exif_transpose(image))
         square = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image ({error})") from error
+        raise UserError(f"{path}: cannot be read as an image ({getattr(error, 'strerror', None) or error})") from error
     return np.asarray(square).transpose(2, 0, 1)
 
 

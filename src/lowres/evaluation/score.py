@@ -92,7 +92,7 @@ def compute_logits(
     Raises:
         UserError: There is no batch.
     """
-    was_training = model.training
+    training = {module: module.training for module in model.modules()}
     model.eval()
     logits: list[Tensor] = []
     labels: list[Tensor] = []
@@ -105,7 +105,8 @@ def compute_logits(
                 logits.append(model(x).float())
                 labels.append(y.to(placement.device, non_blocking=True))
     finally:
-        model.train(was_training)
+        for module, mode in training.items():
+            module.training = mode
     if not logits:
         raise UserError("there are no images to evaluate on")
     return torch.cat(logits), torch.cat(labels)

@@ -153,6 +153,8 @@ def _sorts(tensors: Mapping[str, Tensor]) -> dict[tuple[object, ...], list[_Laye
 
 def _read(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """The tensors of a file, and the names of what else it holds."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name the file of weights in it")
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     if path.suffix.lower() not in (".safetensors", ".npz", *PYTORCH):

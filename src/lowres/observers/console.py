@@ -93,7 +93,7 @@ class Console:
         self._print(
             (event.name, "bold"),
             f": {event.parameters:,} parameters, {event.images:,} images, "
-            f"{event.epochs} epochs of {event.steps_per_epoch} steps{goes_on}{folder}",
+            f"{event.epochs} epoch{'s' if event.epochs > 1 else ''} of {event.steps_per_epoch} steps{goes_on}{folder}",
         )
         for note in event.notes:
             self._print(("  " + note, "dim"))

@@ -158,5 +158,10 @@ class Recipe:
         _require("seed", self.seed, 0 <= self.seed < 2**32, "at least 0, below 2**32")
         if self.std is not None:
             _require("std", self.std, all(s > 0 for s in self.std), "above 0 in every channel")
+            _require("std", self.std, all(map(math.isfinite, self.std)), "finite")
+        if self.mean is not None:
+            _require("mean", self.mean, all(map(math.isfinite, self.mean)), "finite")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise UserError(f"mean has {len(self.mean)} figures and std {len(self.std)}: give one a channel")
         if (self.mean is None) != (self.std is None):
             raise UserError("mean and std belong together: give both, or neither for the training images' own")

@@ -56,13 +56,15 @@ def read(path: Path) -> Recipe:
         UserError: The file is missing, is not JSON or holds no valid recipe.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"no recipe file {path}; `lowres recipes` lists the built-in ones") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the recipe file {path}: {error}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} holds no recipe: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected an object of fields, found {type(values).__name__}")
     return from_dict(values, str(path))
@@ -70,7 +72,7 @@ def read(path: Path) -> Recipe:
 
 def fingerprint(recipe: Recipe) -> str:
     """Sha256 of everything that decides the weights: all fields but the name, in hexadecimal."""
-    values = to_dict(recipe)
+    values = to_dict(from_dict(to_dict(recipe)))  # 1 and 1.0 are the same
     del values["name"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -105,7 +107,11 @@ def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
         }
         for key in sorted(required - set(value)):
             raise UserError(f"{where}: {path}{key} is missing")
-        return kind(**{key: _convert(hints[key], value[key], where, f"{path}{key}.") for key in value})
+        fields = {key: _convert(hints[key], value[key], where, f"{path}{key}.") for key in value}
+        try:
+            return kind(**fields)
+        except UserError as error:  # out of range: the constructor does not know where the values come from
+            raise UserError(f"{where}: {error}") from None
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         if value in arguments:

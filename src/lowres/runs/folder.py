@@ -23,6 +23,7 @@ HISTORY = "history.jsonl"
 CURVES = "curves.png"
 MODEL = "model.safetensors"
 WEIGHTS = "weights"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class Run:
         result: dict[str, Any] | None = self.manifest.get("result")
         return result
 
+    @property
+    def outcome(self) -> str:
+        """ "running", "finished", "interrupted", "failed", or "killed" where it could not even say so."""
+        outcome = str(self.manifest.get("outcome", "running"))
+        return "killed" if outcome == "running" and not is_training(self.folder) else outcome
+
     def history(self) -> list[EpochDone]:
         """One record an epoch."""
         path = self.folder / HISTORY
@@ -52,9 +59,8 @@ class Run:
         """
         path = self.folder / MODEL
         if not path.exists():
-            outcome = self.manifest.get("outcome", "unfinished")
             raise UserError(
-                f"{self.folder} has no {MODEL}: its outcome is {outcome!r}; "
+                f"{self.folder} has no {MODEL}: its outcome is {self.outcome!r}; "
                 f"`lowres train --resume {self.folder}` finishes it"
             )
         return read_weights(path)
@@ -83,6 +89,9 @@ def load_run(folder: str | Path) -> Run:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{folder / MANIFEST} is damaged: {error}") from None
+    result = manifest.get("result") if isinstance(manifest, dict) else []
+    if not isinstance(manifest, dict) or not (result is None or "accuracy" in result):
+        raise UserError(f"{folder / MANIFEST} is damaged: it is not what lowres writes")
     return Run(folder, recipe, manifest)
 
 
@@ -113,13 +122,24 @@ def create(out: Path, recipe: Recipe) -> Path:
         return folder
 
 
+def is_training(folder: Path) -> bool:
+    """Whether a process is training in a run folder just now."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with filelock.FileLock(folder / LOCK, timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+
+
 def lock(folder: Path) -> filelock.BaseFileLock:
     """Takes a run folder for this process; the lock falls with the process, however it ends.
 
     Raises:
         UserError: Another process is training in it.
     """
-    guard = filelock.FileLock(folder / ".lock")
+    guard = filelock.FileLock(folder / LOCK)
     try:
         guard.acquire(timeout=0)
     except filelock.Timeout:

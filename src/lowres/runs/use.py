@@ -118,10 +118,9 @@ def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "
         raise UserError("no image to predict: name one or more image files")
     weights = find_weights(target)
     paths = [Path(image) for image in images]
-    size, channels = weights.recipe.image_size, len(weights.mean)
-    pixels = torch.stack([torch.tensor(read_image(path, size)) for path in paths])
-    if pixels.shape[1] != channels:
-        pixels = pixels[:, :1].expand(-1, channels, -1, -1)
+    pixels = torch.stack([torch.tensor(read_image(path, weights.recipe.image_size)) for path in paths])
+    if pixels.shape[1] != len(weights.mean):
+        raise UserError(f"{target} takes images of {len(weights.mean)} channels, image files have {pixels.shape[1]}")
     placement = _placement(weights, device, None)
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (weights.mean, weights.std))
     network = weights.build().to(placement.device)

@@ -78,7 +78,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0][:120]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise UserError(f"device {name!r} cannot be used here ({reason}): try --device auto") from None
     return device
 

@@ -61,7 +61,7 @@ def train(
     """
     if isinstance(recipe, str):
         recipe = recipes.load_recipe(recipe)
-    begun = None if resume is None else _begun(Path(resume), recipe)
+    begun = None if resume is None else _begun(Path(resume).expanduser(), recipe)
     if begun is not None:
         recipe = begun.recipe
     if recipe is None:
@@ -77,7 +77,7 @@ def train(
     )
     with _own_randomness(placement.device):
         built = build(recipe, dataset, placement)
-        place_of_run = begun.folder if begun is not None else folder.create(Path(out), recipe)
+        place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
         with folder.lock(place_of_run):
             session = _Session(place_of_run, built, observers, keep_weights)
             session.run(resumed=begun is not None)
@@ -270,4 +270,4 @@ def _own_randomness(device: torch.device) -> Iterator[None]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return sum(values) / len(values) if values else 0.0
