@@ -42,7 +42,7 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """ "running", "finished", "interrupted", "failed", or "killed" where it could not even say so."""
+        """How it ended: "finished", "interrupted", "failed", "killed" without a word; or that it is "running"."""
         outcome = str(self.manifest.get("outcome", "running"))
         return "killed" if outcome == "running" and not is_training(self.folder) else outcome
 
