@@ -46,7 +46,7 @@ bench: setup ## measure speed here; LOWRES_DATA_DIR=FOLDER must hold CIFAR-10
 	$(BIN)/python benchmarks/input_pipeline.py
 
 docs: setup ## build the documentation into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove what was made here, the runs excepted
 	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,13 +19,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from lowres.data import Dataset, load_dataset
-from lowres.models import create_model
 from lowres.recipes import load_recipe
 from lowres.runs import manifest
 from lowres.runs.build import build
@@ -58,10 +57,47 @@ class Pictures(TorchDataset):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
+class Block(nn.Module):
+    """The basic block as replications write it, with a 1x1 shortcut where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += self.shortcut(x)
+        return F.relu(out)
+
+
+class ResNet20(nn.Module):
+    """ResNet-20 with 1x1 shortcuts, 272,474 parameters, as replications write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        shapes = [(16, 16, 1)] * 3 + [(16, 32, 2)] + [(32, 32, 1)] * 2 + [(32, 64, 2)] + [(64, 64, 1)] * 2
+        self.layers = nn.Sequential(*(Block(*shape) for shape in shapes))
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.layers(F.relu(self.bn1(self.conv1(x))))
+        return self.linear(F.avg_pool2d(out, 8).flatten(1))
+
+
 def ordinary(dataset: Dataset) -> Iterator[dict[str, float]]:
     """The ordinary loop, a step each time it is asked: seconds of the step, and of waiting for its batch."""
     loader = DataLoader(Pictures(dataset), batch_size=BATCH, shuffle=True, num_workers=2)
-    model = create_model("resnet20", shortcut="B", seed=0).train()
+    model = ResNet20().train()
+    assert sum(p.numel() for p in model.parameters()) == 272_474
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     total = correct = 0
     started = time.perf_counter()

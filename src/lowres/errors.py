@@ -23,8 +23,8 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     names = sorted(known)
     near = _nearest(name.lower(), [known_one for known_one in names if known_one != name])
     listing = hint or ("there is " + ", ".join(names) if names else "there is none")
-    suggestion = f"did you mean {near!r}? " if near else ""
-    return UserError(f"unknown {kind} {name!r}: {suggestion}({listing})")
+    suggestion = f": did you mean {near!r}?" if near else ""
+    return UserError(f"unknown {kind} {name!r}{suggestion} ({listing})")
 
 
 def _nearest(typed: str, names: list[str]) -> str | None:

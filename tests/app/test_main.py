@@ -163,7 +163,9 @@ def test_every_verb_has_its_file_and_every_file_its_verb():
     assert files - {"main", "command"} == set(VERBS)
 
 
-@pytest.mark.parametrize("name", ["lowres", "lowres.recipes.registry", "lowres.evaluation.score", "lowres.app.command"])
+@pytest.mark.parametrize(
+    "name", ["lowres", "lowres.recipes.registry", "lowres.evaluation.scores", "lowres.app.command"]
+)
 def test_the_examples_in_the_docstrings_are_true(name):
     module = typing.cast("typing.Any", importlib.import_module(name))
     assert doctest.testmod(module).failed == 0

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from lowres.recipes import Recipe
 from lowres.runs import load_run, train
 from lowres.runs.folder import RECIPE
 
@@ -19,13 +18,10 @@ pytestmark = [
 ]
 
 
-def work(recipe: Recipe, out: Path) -> None:
-    """What each process does: goes on with the run in `out`, or begins it."""
-    begun = [path for path in out.glob("*") if (path / RECIPE).exists()]
-    if begun and (begun[0] / "checkpoint.pt").exists() | (begun[0] / "checkpoint.previous.pt").exists():
-        train(resume=begun[0], device="cpu")
-    else:
-        train(recipe, out=out, device="cpu")
+def begun(out: Path) -> Path | None:
+    """The run in a folder, if it has come so far that it can be resumed."""
+    runs = [path.parent for path in out.glob(f"*/{RECIPE}")]
+    return next((run for run in runs if any(run.glob("checkpoint*.pt"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +34,16 @@ def server():
 
 def test_twenty_runs_killed_at_random_moments_end_with_the_weights_of_one_left_alone(server, small, tmp_path):
     def start(out: Path) -> BaseProcess:
-        process = server.Process(target=work, args=(small, out))
+        what = {"recipe": small, "out": out} if begun(out) is None else {"resume": begun(out)}
+        process = server.Process(target=train, kwargs={**what, "device": "cpu"})
         process.start()
         return process
 
     alone = tmp_path / "alone"
     start(alone).join()  # the first pays for what is loaded once
-    begun = time.monotonic()
-    second = start(tmp_path / "timed")
-    second.join()
-    duration = time.monotonic() - begun
+    started = time.monotonic()
+    start(tmp_path / "timed").join()
+    duration = time.monotonic() - started
     (path,) = alone.iterdir()
     expected = (path / "model.safetensors").read_bytes()
     moments = random.Random(0)
@@ -59,7 +55,7 @@ def test_twenty_runs_killed_at_random_moments_end_with_the_weights_of_one_left_a
         killed += process.is_alive()
         process.kill()
         process.join()
-        while not (out.exists() and any(load_run(p).result for p in out.glob("*") if (p / RECIPE).exists())):
+        while begun(out) is None or load_run(begun(out)).result is None:
             process = start(out)
             process.join(moments.uniform(duration / 2, 3 * duration))
             killed += process.is_alive()

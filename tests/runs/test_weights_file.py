@@ -25,7 +25,7 @@ def test_weights_of_another_program_say_what_to_do(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "theirs.safetensors")
-    with pytest.raises(UserError, match="for weights of another program give --model"):
+    with pytest.raises(UserError, match="takes weights of another program with --model"):
         read_weights(tmp_path / "theirs.safetensors")
 
 

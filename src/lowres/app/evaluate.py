@@ -28,6 +28,8 @@ class Evaluate:
         precision: Of the arithmetic; by default that of training, fp32 for foreign weights.
         model: For foreign weights: the network they belong to.
         model_options: For foreign weights: its options, such as shortcut=B.
+        mean: For foreign weights: what their training took off the pixels; by default the data's own mean.
+        std: For foreign weights: what it divided them by; by default the data's own deviation.
         json: Print JSON.
     """
 
@@ -38,6 +40,8 @@ class Evaluate:
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
     model: str | None = None
     model_options: dict[str, Option] = field(default_factory=dict)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     json: bool = False
 
 
@@ -55,6 +59,8 @@ def run(words: Sequence[str]) -> int:
         precision=asked.precision,
         model=asked.model,
         model_options=asked.model_options,
+        mean=asked.mean,
+        std=asked.std,
     )
     if asked.json:
         print_json(found.to_dict())

@@ -20,8 +20,8 @@ from lowres.training.events import Observer
 class Train:
     """Trains a recipe, or goes on with an interrupted run.
 
-    The first word names a recipe of the catalogue (`lowres recipes`) or a JSON file; every field of the recipe
-    is an option.
+    The first word names a recipe of the catalogue (`lowres recipes`), a JSON file, or a run folder whose recipe is
+    meant; every field of the recipe is an option.
 
         lowres train resnet20-quick --data-dir ~/data
         lowres train resnet20 --epochs 30 --optimizer.lr 0.05 --seed 1

@@ -1,5 +1,5 @@
 """Evaluation: what a network gets right, and how sure that figure is."""
 
-from lowres.evaluation.score import Score, compute_logits, score, wilson
+from lowres.evaluation.scores import Score, compute_logits, score, wilson
 
 __all__ = ["Score", "compute_logits", "score", "wilson"]

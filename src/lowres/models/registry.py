@@ -27,7 +27,7 @@ class Published:
     Attributes:
         accuracy: In percent.
         source: Whose claim it is, and where it stands.
-        parameters: Trainable parameters of the network they trained, or None where they give no exact count.
+        parameters: Trainable parameters, exact, of the network described; None where that is not known.
         note: What else decides the figure: the recipe, the choice of epoch, how the network differed.
     """
 

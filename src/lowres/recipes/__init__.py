@@ -1,9 +1,14 @@
 """Recipes: what a training run is, as frozen data, and a catalogue of named ones."""
 
-from lowres.recipes import anand2020, he2015, quick
+import importlib
+import pkgutil
+
 from lowres.recipes.recipe import Optimizer, Option, Precision, Recipe, Schedule
 from lowres.recipes.registry import Entry, list_recipes, load_recipe, published, recipe_entry, register
 from lowres.recipes.serial import convert, differences, fingerprint, from_dict, read, to_dict
+
+for _module in pkgutil.iter_modules(__path__):  # a file of recipes registers them: adding some is adding a file
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "Entry",
@@ -12,16 +17,13 @@ __all__ = [
     "Precision",
     "Recipe",
     "Schedule",
-    "anand2020",
     "convert",
     "differences",
     "fingerprint",
     "from_dict",
-    "he2015",
     "list_recipes",
     "load_recipe",
     "published",
-    "quick",
     "read",
     "recipe_entry",
     "register",

@@ -1,15 +1,16 @@
 """A recipe: everything that decides a training run, as frozen data.
 
-Equal recipes on equal machines give equal weights, bit for bit. What does not decide the weights (where the
-data lie, which observers watch, where the run folder goes) is no part of it.
+Equal recipes on equal machines give equal weights, on CPUs bit for bit. What does not decide the weights (where a
+data set's files lie, which observers watch, where the run folder goes) is no part of it.
 """
 
 import math
+import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lowres.data import Augmentation
-from lowres.errors import UserError
+from lowres.errors import UserError, unknown
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Option = str | int | float | bool
@@ -18,6 +19,14 @@ Option = str | int | float | bool
 def _require(what: str, value: Any, condition: bool, allowed: str) -> None:
     if not condition:
         raise UserError(f"{what} is {value!r}, but must be {allowed}")
+
+
+def _require_names(part: Any, prefix: str = "") -> None:
+    """Refuses a name that is not among those its field's type lists."""
+    for field_name, kind in typing.get_type_hints(type(part)).items():
+        names, value = typing.get_args(kind), getattr(part, field_name)
+        if typing.get_origin(kind) is Literal and value not in names:
+            raise unknown(f"{prefix}{field_name}", str(value), names)
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Optimizer:
     muon_momentum: float = 0.9
 
     def __post_init__(self) -> None:
+        _require_names(self, "optimizer.")
         _require("optimizer.lr", self.lr, 0 < self.lr < math.inf, "above 0")
         _require("optimizer.momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
         _require("optimizer.weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0")
@@ -86,6 +96,7 @@ class Schedule:
     final: float = 0.0
 
     def __post_init__(self) -> None:
+        _require_names(self, "schedule.")
         _require("schedule.warmup", self.warmup, 0 <= self.warmup < 1, "a share of the run: at least 0, below 1")
         _require("schedule.warmup_start", self.warmup_start, 0 <= self.warmup_start <= 1, "between 0 and 1")
         rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
@@ -147,6 +158,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _require_names(self)
         _require("image_size", self.image_size, self.image_size >= 8, "at least 8")
         _require("held_out", self.held_out, self.held_out >= 0, "at least 0")
         _require("epochs", self.epochs, self.epochs >= 1, "at least 1")

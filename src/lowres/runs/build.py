@@ -1,5 +1,6 @@
 """A recipe brought to life: network, optimizers, batches, on their device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -7,9 +8,9 @@ from torch import nn
 
 from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
-from lowres.evaluation.score import Score, compute_logits, score
+from lowres.evaluation.scores import Score, compute_logits, score
 from lowres.models import create_model
-from lowres.recipes import Recipe
+from lowres.recipes import Option, Recipe
 from lowres.training.device import Placement
 from lowres.training.loop import Learner, Plan, ema
 from lowres.training.optimizers import build_optimizers
@@ -93,13 +94,7 @@ def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
     mean, std = (recipe.mean, recipe.std) if recipe.mean and recipe.std else mean_std(train.images)
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
-    model = create_model(
-        recipe.model,
-        classes=len(train.classes),
-        channels=channels,
-        seed=recipe.seed,
-        **recipe.model_options,
-    )
+    model = network(recipe.model, recipe.model_options, classes=len(train.classes), channels=channels, seed=recipe.seed)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
     batches = Batches(
@@ -132,6 +127,25 @@ def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
         mean=mean,
         std=std,
     )
+
+
+def network(name: str, options: Mapping[str, Option], *, classes: int, channels: int, seed: int = 0) -> nn.Module:
+    """A network for given data.
+
+    Args:
+        name: As `create_model` takes it.
+        options: Its options, without those that follow from the data.
+        classes: Outputs.
+        channels: Of the images.
+        seed: Of the initial weights.
+
+    Raises:
+        UserError: There is no such network, or an option is unknown, not possible, or not to be chosen here.
+    """
+    for option in ("classes", "channels", "seed"):
+        if option in options:
+            raise UserError(f"{option} of {name} follows from the data and the recipe: leave it out of model_options")
+    return create_model(name, classes=classes, channels=channels, seed=seed, **options)
 
 
 def evaluation_batches(

@@ -131,6 +131,8 @@ def is_training(folder: Path) -> bool:
             return False
     except filelock.Timeout:
         return True
+    except OSError:  # a folder that only can be read: nobody trains in it
+        return False
 
 
 def lock(folder: Path) -> filelock.BaseFileLock:
@@ -141,7 +143,7 @@ def lock(folder: Path) -> filelock.BaseFileLock:
     """
     guard = filelock.FileLock(folder / LOCK)
     try:
-        guard.acquire(timeout=0)
+        guard.acquire(timeout=1)  # somebody who only looks has it for a moment
     except filelock.Timeout:
         raise UserError(f"another process is training in {folder}: wait for it or stop it") from None
     return guard

@@ -1,6 +1,7 @@
 """From a recipe to a finished run folder: builds what the recipe names, trains it, keeps all that resume needs."""
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -39,12 +40,12 @@ def train(
     """Trains a recipe into a new run folder, or goes on with one that was interrupted.
 
     >>> run = train("digits", out="runs")  # doctest: +SKIP
-    >>> run.result["accuracy"]  # doctest: +SKIP
-    99.4
+    >>> run.result["accuracy"], run.result["interval"]  # doctest: +SKIP
 
     Args:
         recipe: A recipe or the name of one; may be left out with `resume`.
-        data_dir: Where the data lie; None: `data/` here, or the folder that LOWRES_DATA_DIR names.
+        data_dir: Where the data lie; None: where they lay before, for a run that is resumed; otherwise the
+            folder that LOWRES_DATA_DIR names, or `data/` here.
         out: The folder that run folders are made in.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         resume: A run folder to go on with; ends with the very weights an undisturbed run has.
@@ -69,17 +70,15 @@ def train(
     if keep_weights < 0:
         raise UserError(f"keep_weights is {keep_weights}, but must be at least 0")
     placement = place(recipe, device)
-    dataset = load_dataset(
-        recipe.data,
-        None if data_dir is None else Path(data_dir),
-        image_size=recipe.image_size,
-        strict=strict_data,
-    )
+    if data_dir is None and begun is not None:
+        data_dir = begun.manifest.get("data", {}).get("dir")
+    data_dir = None if data_dir is None else Path(data_dir).expanduser()
+    dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
     with _own_randomness(placement.device):
         built = build(recipe, dataset, placement)
         place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
         with folder.lock(place_of_run):
-            session = _Session(place_of_run, built, observers, keep_weights)
+            session = _Session(place_of_run, built, observers, data_dir, keep_weights)
             session.run(resumed=begun is not None)
     return folder.load_run(place_of_run)
 
@@ -87,16 +86,19 @@ def train(
 class _Session:
     """One sitting of a run: the folder's files are written here and nowhere else."""
 
-    def __init__(self, path: Path, built: Built, observers: Sequence[Observer], keep_weights: int) -> None:
+    def __init__(
+        self, path: Path, built: Built, observers: Sequence[Observer], data_dir: Path | None, keep_weights: int
+    ) -> None:
         self.path = path
         self.built = built
+        self.data_dir = data_dir
         self.keep_weights = keep_weights
         self.history = History(path / folder.HISTORY)
         self.listeners: list[Observer] = [
             Curves(path / folder.HISTORY, path / folder.CURVES, recipes.published(built.recipe)),
             *observers,
         ]
-        self.manifest: dict[str, Any] = {}
+        self.started = manifest.now()
         self.description = {
             **manifest.describe(built.placement.device),
             "git": manifest.git_state(Path.cwd()),
@@ -115,7 +117,7 @@ class _Session:
             notes += self._resume()
         else:
             self._save()
-        self._write_manifest("running", started=self.manifest.get("started", manifest.now()), ended=None)
+        self._write_manifest("running")
         started = Started(
             run=self.path,
             name=built.recipe.name,
@@ -140,16 +142,16 @@ class _Session:
             )
             result = self._finish()
         except KeyboardInterrupt:
-            reason = f"interrupted: `lowres train --resume {self.path}` goes on"
+            reason = f"interrupted: `lowres train --resume {shlex.quote(str(self.path))}` goes on"
             self._stop("interrupted", reason)
             raise KeyboardInterrupt(reason) from None
         except UserError as error:
             self._stop("failed", str(error))
             raise
         except OSError as error:
-            reason = f"cannot write in {self.path}: {error.strerror}; the last good checkpoint is kept"
+            reason = f"{error.filename or self.path}: {error.strerror or error}; the last good checkpoint is kept"
             self._stop("failed", reason)
-            raise UserError(f"{reason}: make room, then `lowres train --resume {self.path}`") from None
+            raise UserError(f"{reason}; then `lowres train --resume {shlex.quote(str(self.path))}`") from None
         self.emit(Finished(self.path, result))
 
     def _evaluate(self, model: nn.Module) -> tuple[float, float]:
@@ -162,10 +164,11 @@ class _Session:
         if state["recipe"] != recipes.fingerprint(self.built.recipe):
             raise UserError(f"the checkpoint in {self.path} belongs to another recipe than its recipe.json")
         self.built.learner.load_state_dict(state["learner"])
-        self.manifest = folder.load_run(self.path).manifest
+        begun = folder.load_run(self.path).manifest
+        self.started = begun.get("started", self.started)
         notes = [warning] if warning else []
         here = (self.built.placement.precision, self.built.placement.channels_last)
-        before = (self.manifest.get("precision"), self.manifest.get("channels_last"))
+        before = (begun.get("precision"), begun.get("channels_last"))
         if before != (None, None) and here != before:
             notes.append("precision or layout differ from the run's first part: the weights will differ, too")
         return notes
@@ -210,18 +213,17 @@ class _Session:
             held_out = built.score(built.learner.final, built.validation)
             result["validation_accuracy"] = held_out.accuracy
         self._write_weights(self.path / folder.MODEL)
-        self._write_manifest("finished", ended=manifest.now(), result=result)
+        self._write_manifest("finished", result=result)
         return result
 
     def _stop(self, outcome: str, reason: str) -> None:
         with contextlib.suppress(OSError):  # on a full disk the reason on the screen has to do
-            self._write_manifest(outcome, ended=manifest.now(), reason=reason)
+            self._write_manifest(outcome, reason=reason)
         self.emit(Stopped(self.path, self.built.learner.epoch, reason))
 
     def _write_manifest(self, outcome: str, **facts: Any) -> None:
         built = self.built
-        self.manifest = {
-            **self.manifest,
+        content = {
             **self.description,
             "recipe": built.recipe.name,
             "recipe_sha256": recipes.fingerprint(built.recipe),
@@ -229,16 +231,19 @@ class _Session:
             "channels_last": built.placement.channels_last,
             "data": {
                 "name": built.dataset.name,
+                "dir": None if self.data_dir is None else str(self.data_dir.resolve()),
                 "files": dict(built.dataset.files),
                 "warnings": list(built.dataset.warnings),
                 "training_images": built.training_images,
                 "mean": built.mean,
                 "std": built.std,
             },
+            "started": self.started,
+            "ended": None if outcome == "running" else manifest.now(),
             "outcome": outcome,
             **facts,
         }
-        write_json(self.path / folder.MANIFEST, self.manifest)
+        write_json(self.path / folder.MANIFEST, content)
 
 
 def _begun(path: Path, recipe: Recipe | None) -> Run:
@@ -251,7 +256,7 @@ def _begun(path: Path, recipe: Recipe | None) -> Run:
             raise UserError(
                 f"{path} is a run of another recipe: {field} is {there!r} there, {here!r} here "
                 f"({len(different)} difference{'s' if len(different) > 1 else ''}); "
-                "resume it without naming a recipe, or train anew without --resume"
+                "resume it as it is, or train anew without --resume"
             )
     if run.result is not None:
         raise UserError(
@@ -263,9 +268,9 @@ def _begun(path: Path, recipe: Recipe | None) -> Run:
 
 @contextlib.contextmanager
 def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leaves PyTorch's generators as they were: training reseeds them every epoch."""
+    """Leaves PyTorch's generators as they were (training reseeds them every epoch), and keeps cuDNN to one choice."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         yield
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from lowres.data import Dataset, load_dataset, mean_std
 from lowres.data.folder import read_image
 from lowres.errors import UserError
-from lowres.evaluation.score import Score, compute_logits, score
-from lowres.models import create_model, load_weights
+from lowres.evaluation.scores import Score, compute_logits, score
+from lowres.models import load_weights
 from lowres.recipes import Option, Precision, Recipe
-from lowres.runs.build import evaluation_batches
+from lowres.runs.build import evaluation_batches, network
 from lowres.runs.folder import load_run
 from lowres.runs.weights import Weights, read_weights
 from lowres.training.device import Placement, place
@@ -58,6 +58,8 @@ def evaluate(
     precision: Precision | None = None,
     model: str | None = None,
     model_options: Mapping[str, Option] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Score:
     """Accuracy of a run, or of a file of weights, on a test set.
 
@@ -71,6 +73,9 @@ def evaluate(
         precision: Of the arithmetic; None: that of training, or fp32 for foreign weights.
         model: For foreign weights: the network they belong to.
         model_options: Its options.
+        mean: For foreign weights: what their training took off the pixels (in [0, 1]); None: the mean of the
+            data's training images.
+        std: For foreign weights: what their training divided the pixels by; None: the training images' deviation.
 
     Raises:
         UserError: Something is missing or does not fit.
@@ -78,16 +83,14 @@ def evaluate(
     directory = None if data_dir is None else Path(data_dir)
     if model is not None:
         dataset = load_dataset(data or "cifar10", directory)
-        options = dict(model_options or {})
-        network = create_model(
-            model, classes=len(dataset.classes), channels=dataset.test.images.shape[1], seed=0, **options
-        )
-        load_weights(network, target)
+        channels = dataset.test.images.shape[1]
+        foreign = network(model, model_options or {}, classes=len(dataset.classes), channels=channels)
+        load_weights(foreign, target)
         placement = place(Recipe(precision=precision or "fp32"), device)
-        mean, std = mean_std(dataset.train.images)
-        return _score(network, dataset, mean, std, placement)
-    if model_options:
-        raise UserError(f"options of a network ({', '.join(model_options)}) go with --model, for foreign weights")
+        own_mean, own_std = mean_std(dataset.train.images)
+        return _score(foreign, dataset, mean or own_mean, std or own_std, placement)
+    if model_options or mean or std:
+        raise UserError(f"{target} knows its network and constants: options, mean and std go with --model, for others")
     weights = find_weights(target)
     dataset = load_dataset(data or weights.recipe.data, directory, image_size=weights.recipe.image_size)
     if dataset.classes != weights.classes:
@@ -123,11 +126,11 @@ def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "
         raise UserError(f"{target} takes images of {len(weights.mean)} channels, image files have {pixels.shape[1]}")
     placement = _placement(weights, device, None)
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (weights.mean, weights.std))
-    network = weights.build().to(placement.device)
+    model = weights.build().to(placement.device)
     batches = [
         ((chunk.float() / 255 - mean) / std, torch.zeros(len(chunk), dtype=torch.int64)) for chunk in pixels.split(100)
     ]
-    logits, _ = compute_logits(network, batches, placement)
+    logits, _ = compute_logits(model, batches, placement)
     predictions = []
     for path, row in zip(paths, logits.double().softmax(1).cpu(), strict=True):
         values, order = row.sort(descending=True)
@@ -137,12 +140,12 @@ def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "
 
 
 def _score(
-    network: nn.Module, dataset: Dataset, mean: Sequence[float], std: Sequence[float], placement: Placement
+    model: nn.Module, dataset: Dataset, mean: Sequence[float], std: Sequence[float], placement: Placement
 ) -> Score:
     batches = evaluation_batches(dataset.test, tuple(mean), tuple(std), placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
-    network = network.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
-    return score(*compute_logits(network, batches, placement), dataset.classes)
+    model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
+    return score(*compute_logits(model, batches, placement), dataset.classes)
 
 
 def _placement(weights: Weights, device: str, precision: Precision | None) -> Placement:

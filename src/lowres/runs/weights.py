@@ -11,8 +11,8 @@ from torch import nn
 
 from lowres.errors import UserError
 from lowres.files import atomic
-from lowres.models import create_model
 from lowres.recipes import Precision, Recipe, convert
+from lowres.runs.build import network
 
 METADATA = "lowres"
 
@@ -59,7 +59,7 @@ class Weights(Facts):
             UserError: The tensors are not those of the recipe's network.
         """
         options = self.recipe.model_options
-        model = create_model(self.recipe.model, classes=len(self.classes), channels=len(self.mean), seed=0, **options)
+        model = network(self.recipe.model, options, classes=len(self.classes), channels=len(self.mean))
         try:
             model.load_state_dict(load_file(self.path))
         except RuntimeError as error:
@@ -99,7 +99,7 @@ def read_weights(path: Path) -> Weights:
     if entry is None:
         raise UserError(
             f"{path} lacks what lowres writes beside its weights: "
-            "for weights of another program give --model and --data"
+            "`lowres evaluate` takes weights of another program with --model and --data"
         )
     try:
         values = json.loads(entry)

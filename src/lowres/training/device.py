@@ -54,8 +54,8 @@ def place(recipe: Recipe, device: str = "auto") -> Placement:
         raise UserError("precision fp16 is slow and unsafe on a CPU: use --precision bf16 or fp32")
     channels_last = recipe.channels_last
     if channels_last is None:
-        channels_last = where.type == "cuda"
-        layout = "channels-last, which tensor cores read" if channels_last else "channels-first"
+        channels_last = where.type in ("cpu", "cuda")
+        layout = "channels-last: what the convolutions here read fastest" if channels_last else "channels-first"
         notes.append(f"layout {layout}")
     return Placement(where, precision, channels_last, tuple(notes))
 
@@ -65,7 +65,8 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     if device.type == "cpu":
-        return f"{_processor()}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
     return platform.processor() or device.type
 
 

@@ -63,7 +63,7 @@ class Learner:
 
     Attributes:
         model: The network.
-        optimizers: From `build_optimizers`.
+        optimizers: From `build_optimizers`, or PyTorch's; a group's rate at the start is its peak.
         average: The averaged network, where there is one.
         scaler: Scales the loss in fp16; does nothing otherwise.
         epoch: Finished epochs.
@@ -137,6 +137,9 @@ def fit(
     Raises:
         Diverged: The loss or a weight is not finite. The last epoch that was kept is sound.
     """
+    for optimizer in learner.optimizers:
+        for group in optimizer.param_groups:
+            group.setdefault("peak", group["lr"])
     while learner.epoch < plan.epochs:
         started = time.perf_counter()
         epoch = learner.epoch
