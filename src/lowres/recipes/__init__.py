@@ -3,7 +3,7 @@
 from lowres.recipes import anand2020, he2015, quick
 from lowres.recipes.recipe import Optimizer, Option, Precision, Recipe, Schedule
 from lowres.recipes.registry import Entry, list_recipes, load_recipe, published, recipe_entry, register
-from lowres.recipes.serial import convert, differences, fingerprint, from_dict, read, to_dict
+from lowres.recipes.serial import convert, differences, fingerprint, from_dict, read, read_object, to_dict
 
 __all__ = [
     "Entry",
@@ -23,6 +23,7 @@ __all__ = [
     "published",
     "quick",
     "read",
+    "read_object",
     "recipe_entry",
     "register",
     "to_dict",
