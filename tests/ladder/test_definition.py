@@ -44,7 +44,7 @@ def test_a_ladder_of_another_length_keeps_the_ratio_of_epochs():
     assert [r.epochs for r in mine.resized(epochs=10).recipes()] == [10, 15]
     assert [r.data for r in mine.resized(data="digits").recipes()] == ["digits", "digits"]
     with pytest.raises(UserError, match="rung 'long': epochs is 1 already"):
-        mine.resized(epochs=1)
+        ladder(Rung("short"), Rung("long", {"epochs": 220}), base=Recipe(epochs=200)).resized(epochs=1)
     moved = ladder(Rung("a"), Rung("b", {"data": "cifar100"}))
     with pytest.raises(UserError, match="rungs that change the data"):
         moved.resized(data="digits")
@@ -59,7 +59,10 @@ def test_a_ladder_of_another_length_keeps_the_ratio_of_epochs():
         ({"label_smoothing": 0}, "label_smoothing is 0.0 already"),
         ({"schedule": {"name": "cosine"}, "epochs": 3}, "schedule is .* already"),
         ({}, "changes nothing; only the first rung may"),
-        ({"schedule": {"name": "constant"}, "schedule.warmup": 0.1}, "schedule is changed as a whole and schedule.warm"),
+        (
+            {"schedule": {"name": "constant"}, "schedule.warmup": 0.1},
+            "schedule is changed as a whole and schedule.warm",
+        ),
         ({"schedule.name": "cosin"}, "schedule.name is 'cosin', but must be one of"),
         ({"epochs": 0}, "epochs is 0, but must be at least 1"),
         ({"epochs": "3"}, "epochs is '3', but must be int"),
@@ -97,7 +100,9 @@ def test_a_file_holds_the_same_ladder(tmp_path):
     read = read_ladder(path)
     assert read.recipes() == mine.recipes()
     assert [rung.published for rung in read.rungs] == [91.25, None]
-    path.write_text('{"name": "x", "base": "resnet20", "rungs": [{"name": "a"}, {"name": "b", "changes": {"epochs": 3}}]}')
+    path.write_text(
+        '{"name": "x", "base": "resnet20", "rungs": [{"name": "a"}, {"name": "b", "changes": {"epochs": 3}}]}'
+    )
     assert [recipe.epochs for recipe in read_ladder(path).recipes()] == [182, 3]
 
 

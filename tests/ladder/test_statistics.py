@@ -51,8 +51,7 @@ def test_the_equivalence_test_is_two_of_scipys():
 
 
 def test_holm_against_a_published_example():
-    # Holm 1979 as worked in Aickin and Gensler 1996 and R's p.adjust: each times its rank from the top, never falling.
-    assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+    # The worked example of Wikipedia's "Holm-Bonferroni method": the first and the fourth are rejected at 5 %.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []

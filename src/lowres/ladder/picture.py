@@ -49,14 +49,22 @@ def draw_ladder(table: Table, path: Path) -> None:
     accuracy, gains = figure.subplots(1, 2, sharey=True)
     _frame(accuracy, "test accuracy, %: mean, 95 % interval, single runs")
     _frame(gains, "paired gain on the rung below, %: mean, 95 % interval")
-    accuracy.set_yticks(range(count), [textwrap.fill(row.rung, 26) for row in table.rows], fontsize=10.5, color=_INK, parse_math=False)
+    accuracy.set_yticks(
+        range(count), [textwrap.fill(row.rung, 26) for row in table.rows], fontsize=10.5, color=_INK, parse_math=False
+    )
     accuracy.set_ylim(-0.6, count - 0.4)
     for place, row in enumerate(table.rows):
         _draw_rung(accuracy, place, row)
     _draw_waterfall(gains, table.rows)
     if any(row.published is not None for row in table.rows):
         figure.legend(
-            *_legend(), loc="upper right", ncols=2, frameon=False, fontsize=10, labelcolor=_MUTED, bbox_to_anchor=(0.77, 1)
+            *_legend(),
+            loc="upper right",
+            ncols=2,
+            frameon=False,
+            fontsize=10,
+            labelcolor=_MUTED,
+            bbox_to_anchor=(0.77, 1),
         )
     first, _, rest = table.caption.partition("; ")
     for line, text in enumerate((first, rest)):
