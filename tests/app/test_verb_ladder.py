@@ -58,6 +58,16 @@ def test_a_plan_of_a_built_in_ladder_needs_no_data(lowres):
     assert len({row["cell"] for row in rows}) == 40
 
 
+def test_an_interrupted_ladder_says_how_it_goes_on(lowres, mini, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lowres.app.ladder.climb", interrupt)
+    done = lowres("ladder", mini)
+    assert done.code == 130
+    assert done.err == "lowres: interrupted: the same command goes on; every finished epoch is kept\n"
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 
+import filelock
 import pytest
 import torch
 
@@ -101,6 +102,22 @@ def test_ladders_share_equal_cells(copied, climbed, mini, base, no_training):
     table = climb(other, out=copied, device="cpu")
     assert table.rows[0].accuracies == climbed[1].rows[1].accuracies
     assert table.rows[1].comparison.gain.mean == pytest.approx(-climbed[1].rows[1].comparison.gain.mean)
+
+
+def test_a_cell_that_another_process_trains_is_left_to_it(copied, climbed, mini, no_training, monkeypatch):
+    folder = copied / "cells" / plan(mini, range(3), copied).cells[2].name
+    shutil.rmtree(folder)
+    folder.mkdir()
+    other = filelock.FileLock(folder / ".lock")
+    other.acquire()
+
+    def finish(seconds):
+        (made,) = (climbed[0] / "cells" / folder.name).glob("*/recipe.json")
+        shutil.copytree(made.parent, folder / made.parent.name)
+        other.release()
+
+    monkeypatch.setattr(runner_module.time, "sleep", finish)
+    assert climb(mini, out=copied, device="cpu").to_json() == climbed[1].to_json()
 
 
 def test_a_missing_cell_is_trained_to_the_same_result(copied, climbed, mini):

@@ -69,17 +69,20 @@ def run(words: Sequence[str]) -> int:
     if asked.plan:
         _plan(ladder, asked)
         return 0
-    with _Display(quiet=asked.quiet) as display:
-        table = climb(
-            ladder,
-            seeds=asked.seeds,
-            margin=asked.margin,
-            data_dir=asked.data_dir,
-            out=asked.out,
-            device=asked.device,
-            merge=() if asked.merge is None else (asked.merge,),
-            tell=display,
-        )
+    try:
+        with _Display(quiet=asked.quiet) as display:
+            table = climb(
+                ladder,
+                seeds=asked.seeds,
+                margin=asked.margin,
+                data_dir=asked.data_dir,
+                out=asked.out,
+                device=asked.device,
+                merge=() if asked.merge is None else (asked.merge,),
+                tell=display,
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted: the same command goes on; every finished epoch is kept") from None
     if asked.json:
         print_json(table.to_json())
         return 0

@@ -177,7 +177,8 @@ def _check(key: str, changes: Mapping[str, Any], where: str) -> None:
         raise UserError(f"{where}: {key} is no change: {_NO_CHANGE[key]}")
     option = key.startswith("model_options.") and key != "model_options."
     if key not in (known := fields()) and not option:
-        raise unknown(f"field in {where}:", key, [name for name in known if name not in _NO_CHANGE])
+        names = [name for name in known if name not in _NO_CHANGE]
+        raise unknown(f"field in {where}:", key, names, "`lowres train --help` shows the fields")
     part = key.partition(".")[0]
     if part != key and part in changes:
         raise UserError(f"{where}: {part} is changed as a whole and {key} beside it: put the one into the other")

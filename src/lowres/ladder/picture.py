@@ -9,6 +9,7 @@ from lowres.files import atomic
 from lowres.ladder.table import Row, Table
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _MEASURED = "#1b5fb4"
@@ -44,11 +45,11 @@ def draw_ladder(table: Table, path: Path) -> None:
     height = _HEAD + _FOOT + _ROW * count
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.17, right=0.77, bottom=_FOOT / height, top=1 - _HEAD / height, wspace=0.07)
+    figure.subplots_adjust(left=0.17, right=0.77, bottom=_FOOT / height, top=1 - _HEAD / height, wspace=0.08)
     figure.text(0.02, 1 - 0.38 / height, table.ladder.name, fontsize=15, fontweight="bold", color=_INK)
     accuracy, gains = figure.subplots(1, 2, sharey=True)
-    _frame(accuracy, "test accuracy, %: mean, 95 % interval, single runs")
-    _frame(gains, "paired gain on the rung below, %: mean, 95 % interval")
+    _frame(accuracy, "last-epoch test accuracy, %, with 95 % interval")
+    _frame(gains, "gain since the ground, points: paired steps")
     accuracy.set_yticks(
         range(count), [textwrap.fill(row.rung, 26) for row in table.rows], fontsize=10.5, color=_INK, parse_math=False
     )
@@ -115,7 +116,7 @@ def _draw_waterfall(axes: "Axes", rows: Sequence[Row]) -> None:
         reached = end
 
 
-def _legend() -> tuple[list[object], list[str]]:
+def _legend() -> "tuple[list[Artist], list[str]]":
     from matplotlib.lines import Line2D
 
     published = Line2D([], [], linestyle="", marker="D", markerfacecolor="white", markeredgecolor=_PUBLISHED)

@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from lowres import recipes
-from lowres.data import load_dataset
+from lowres.data import Dataset, load_dataset
 from lowres.errors import UserError
 from lowres.files import write_json, write_text
 from lowres.ladder import cells
@@ -143,10 +143,14 @@ def read_table(ladder: Ladder, out: Path) -> Table | None:
 
 def _try_out(ladder: Ladder, data_dir: str | Path | None, device: str) -> None:
     """Builds every rung once, so that one that cannot be trained says so at the start and not after hours."""
+    datasets: dict[tuple[str, int], Dataset] = {}
     for rung, recipe in zip(ladder.rungs, ladder.recipes(), strict=True):
-        dataset = load_dataset(recipe.data, None if data_dir is None else Path(data_dir), image_size=recipe.image_size)
+        which = (recipe.data, recipe.image_size)
+        if which not in datasets:
+            folder = None if data_dir is None else Path(data_dir)
+            datasets[which] = load_dataset(recipe.data, folder, image_size=recipe.image_size)
         try:
-            build(replace(recipe, compile=False), dataset, place(recipe, device))
+            build(replace(recipe, compile=False), datasets[which], place(recipe, device))
         except UserError as error:
             raise UserError(f"ladder {ladder.name!r}, rung {rung.name!r}: {error}") from None
 

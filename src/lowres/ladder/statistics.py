@@ -214,23 +214,21 @@ def judge(gains: Sequence[Sequence[float]], margin: float, level: float = LEVEL)
     """
     if not 0 < margin < math.inf:
         raise UserError(f"the margin is {margin!r} points, but must be above 0")
-    ready = [index for index, values in enumerate(gains) if len(values) >= FEWEST]
-    found = holm([t_test(gains[index]) for index in ready])
-    corrected = dict(zip(ready, found, strict=True))
-    # Rungs without enough seeds will be tests of the family, too.
-    undone = len(gains) - sum(p <= level for p in found)
+    # Rungs without enough seeds yet are tests of the family, too.
+    corrected = holm([t_test(values) if len(values) >= FEWEST else 1.0 for values in gains])
+    undone = sum(p > level for p in corrected)
     return [
-        _judge(values, corrected.get(index), margin, level, undone) if values else None
-        for index, values in enumerate(gains)
+        _judge(values, p_holm, margin, level, undone) if values else None
+        for values, p_holm in zip(gains, corrected, strict=True)
     ]
 
 
-def _judge(values: Sequence[float], p_holm: float | None, margin: float, level: float, undone: int) -> Comparison:
+def _judge(values: Sequence[float], p_holm: float, margin: float, level: float, undone: int) -> Comparison:
     gain = describe(values, level)
     if gain.deviation is None:
         return Comparison(gain, None, None, None, None, margin, "no verdict")
     p, flip, equivalent = t_test(values), flip_test(values), equivalence_test(values, margin)
-    if p_holm is None:
+    if len(values) < FEWEST:
         return Comparison(gain, p, flip, None, equivalent, margin, "no verdict")
     if p_holm <= level:
         word: Word = "pays" if gain.mean > 0 else "harms"

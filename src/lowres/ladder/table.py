@@ -79,7 +79,7 @@ class Table:
         """How the verdicts were reached."""
         return (
             "Gain: mean paired difference to the rung below, in points. p: paired t-test, Holm-corrected over the "
-            "ladder; flip p: exact sign-flip test, not corrected. Intervals: 95 %, Student's t. No difference: two "
+            "ladder; flip p: sign-flip test, not corrected. Intervals: 95 %, Student's t. No difference: two "
             f"one-sided t-tests at the margin. No verdict below {FEWEST} seeds. More seeds: for 80 % power at the "
             "observed gain, or at the margin where that is larger."
         )
@@ -235,7 +235,7 @@ def from_json(values: Mapping[str, Any], where: str) -> Table:
         accuracies = {row.rung: {int(seed): value for seed, value in row.accuracies.items()} for row in rows}
         return make_table(ladder, accuracies, [int(seed) for seed in values["seeds"]], float(values["margin"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{where} is damaged: {type(error).__name__} {error}") from None
+        raise UserError(f"{where} is damaged: {type(error).__name__} {error}; delete it, the cells are kept") from None
 
 
 def _change(rung: Rung) -> str:
