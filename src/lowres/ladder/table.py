@@ -158,7 +158,7 @@ class Table:
 
         table = RichTable(box=None, pad_edge=False)
         for name in ("rung", "seeds", "mean", "sd", "95 % interval", "published", "gain", "95 % interval", "p", "flip"):
-            table.add_column(name, justify="left" if name == "rung" else "right")
+            table.add_column(name, justify="left" if name == "rung" else "right", overflow="fold")
         table.add_column("verdict", overflow="fold")
         for row in self.rows:
             word = row.comparison.word if row.comparison else ""
