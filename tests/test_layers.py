@@ -15,6 +15,7 @@ LAYERS = (
     ("observers",),
     ("evaluation",),
     ("runs",),
+    ("ladder",),
     ("app",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

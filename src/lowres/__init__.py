@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lowres.data import Augmentation, Batches, load_dataset
     from lowres.errors import UserError
+    from lowres.ladder import Ladder, Rung, climb, list_ladders, load_ladder
     from lowres.models import create_model, list_models, load_weights, summarise
     from lowres.recipes import Recipe, list_recipes, load_recipe
     from lowres.runs import Run, evaluate, load_run, predict, train
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "lowres.data": ("Augmentation", "Batches", "load_dataset"),
     "lowres.errors": ("UserError",),
+    "lowres.ladder": ("Ladder", "Rung", "climb", "list_ladders", "load_ladder"),
     "lowres.models": ("create_model", "list_models", "load_weights", "summarise"),
     "lowres.recipes": ("Recipe", "list_recipes", "load_recipe"),
     "lowres.runs": ("Run", "evaluate", "load_run", "predict", "train"),
@@ -32,14 +34,19 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Augmentation",
     "Batches",
+    "Ladder",
     "Recipe",
     "Run",
+    "Rung",
     "UserError",
+    "climb",
     "create_model",
     "evaluate",
+    "list_ladders",
     "list_models",
     "list_recipes",
     "load_dataset",
+    "load_ladder",
     "load_recipe",
     "load_run",
     "load_weights",

@@ -280,3 +280,10 @@ def test_a_file_that_is_not_there(tmp_path):
         read(tmp_path / "mine.json")
     with pytest.raises(UserError, match="cannot read the recipe file"):
         read(tmp_path)
+
+
+def test_a_field_that_stands_twice_in_a_file_is_refused(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"epochs": 3, "optimizer": {"lr": 0.1, "lr": 0.2}}', encoding="utf-8")
+    with pytest.raises(UserError, match="'lr' stands twice in one object"):
+        read(path)

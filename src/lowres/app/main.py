@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "accuracy with interval, per class, confusion",
     "predict": "classes and probabilities of image files",
     "compare": "runs side by side",
+    "ladder": "which change paid: rungs, seeds, verdicts",
     "models": "the networks there are; the layer table of one",
     "recipes": "the recipes there are; one in full",
     "data": "fetches data sets, verifies them, shows them",

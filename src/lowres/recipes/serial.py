@@ -55,19 +55,41 @@ def read(path: Path) -> Recipe:
     Raises:
         UserError: The file is missing, is not JSON or holds no valid recipe.
     """
+    return from_dict(read_object(path, "recipe", "`lowres recipes` lists the built-in ones"), str(path))
+
+
+def read_object(path: Path, kind: str, hint: str) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Args:
+        path: The file.
+        kind: What it is meant to hold, for errors: "recipe".
+        hint: What to do where there is no such file.
+
+    Raises:
+        UserError: The file is missing, is not JSON, names a field twice or holds something else.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except FileNotFoundError:
-        raise UserError(f"no recipe file {path}; `lowres recipes` lists the built-in ones") from None
+        raise UserError(f"no {kind} file {path}; {hint}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the recipe file {path}: {error}") from None
+        raise UserError(f"cannot read the {kind} file {path}: {error}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} holds no recipe: {error}") from None
+        raise UserError(f"{path} holds no {kind}: {error}") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds no recipe: expected an object of fields, found {type(values).__name__}")
-    return from_dict(values, str(path))
+        raise UserError(f"{path} holds no {kind}: expected an object of fields, found {type(values).__name__}")
+    return values
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+    return values
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -93,6 +115,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
     """`value`, from JSON, as the annotated type `kind`; lists become tuples."""
+    if kind is Any:
+        return value
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, Mapping):
             raise _mismatch(where, path, value, "an object of fields")

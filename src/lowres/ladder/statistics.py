@@ -1,0 +1,248 @@
+"""What a ladder's figures prove: intervals, paired tests, Holm's correction, equivalence, and missing seeds.
+
+Pure functions of accuracies in percent. Student's t throughout, through SciPy's special functions; the exact
+sign-flip test stands beside it, which assumes no normal distribution.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from lowres.errors import UserError
+
+LEVEL = 0.05
+POWER = 0.8
+FEWEST = 3  # seeds, for a verdict
+_EXACT = 16  # seeds up to which all sign flips are tried
+_FLIPS = 2**16  # tried at random beyond
+_MOST = 10_000  # seeds that are ever asked for
+
+Word = Literal["pays", "harms", "no difference", "undecided", "no verdict"]
+Effect = Literal["observed", "margin"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Mean, standard deviation and 95 % t-interval of the mean; None where there are too few values."""
+
+    count: int
+    mean: float
+    deviation: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A rung against the one below, on the seeds that both have.
+
+    Attributes:
+        gain: Paired differences: their mean, deviation and 95 % interval, in points.
+        p: Of the paired t-test, two-sided.
+        p_flip: Of the sign-flip permutation test, two-sided; exact up to 16 seeds.
+        p_holm: `p`, corrected over the ladder (Holm 1979).
+        p_equivalent: Of two one-sided t-tests against the margin (Schuirmann 1987).
+        margin: The difference that is worth telling, in points.
+        word: The verdict.
+        more: Seeds that an undecided rung needs besides those it has; None where nobody can say.
+        effect: The difference `more` is for: the observed one, or the margin where that is larger.
+    """
+
+    gain: Sample
+    p: float | None
+    p_flip: float | None
+    p_holm: float | None
+    p_equivalent: float | None
+    margin: float
+    word: Word
+    more: int | None = None
+    effect: Effect | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words."""
+        match self.word:
+            case "no difference":
+                return f"no difference of at least {self.margin:g}"
+            case "no verdict":
+                return f"no verdict below {FEWEST} seeds"
+            case "undecided" if self.more is not None:
+                seeds = f"{self.more:,}{'+' if self.more >= _MOST else ''} more seed{'s' if self.more > 1 else ''}"
+                return f"undecided: {seeds} ({'observed gain' if self.effect == 'observed' else 'margin'})"
+        return self.word
+
+
+def describe(values: Sequence[float], level: float = LEVEL) -> Sample:
+    """Mean, deviation and t-interval.
+
+    >>> describe([1.0, 2.0, 3.0]).mean
+    2.0
+
+    Args:
+        values: At least one.
+        level: 1 - the interval's coverage.
+
+    Raises:
+        UserError: There are none.
+    """
+    if not values:
+        raise UserError("no figures, no mean")
+    count, mean = len(values), math.fsum(values) / len(values)
+    if count < 2:
+        return Sample(count, mean, None, None, None)
+    deviation = _deviation(values)
+    half = float(special.stdtrit(count - 1, 1 - level / 2)) * deviation / math.sqrt(count)
+    return Sample(count, mean, deviation, mean - half, mean + half)
+
+
+def paired_t(differences: Sequence[float], against: float = 0.0) -> float:
+    """The t statistic of paired differences; infinite where they are all alike and not `against`."""
+    mean = math.fsum(differences) / len(differences) - against
+    error = _deviation(differences) / math.sqrt(len(differences))
+    return mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
+
+
+def t_test(differences: Sequence[float]) -> float:
+    """Two-sided p-value of the paired t-test; at least two differences.
+
+    Where all differences are alike, there is no spread to measure with: the sign-flip test stands in.
+    """
+    if _deviation(differences) == 0:
+        return flip_test(differences)
+    return float(2 * special.stdtr(len(differences) - 1, -abs(paired_t(differences))))
+
+
+def flip_test(differences: Sequence[float]) -> float:
+    """Two-sided p-value of the sign-flip permutation test (Fisher 1935): no change means either sign is as likely.
+
+    >>> flip_test([1.0, 2.0, 3.0])
+    0.25
+    """
+    values = np.asarray(differences, dtype=float)
+    observed = abs(values.sum()) * (1 - 1e-12)
+    if len(values) <= _EXACT:
+        bits = np.arange(2 ** len(values))[:, None] >> np.arange(len(values)) & 1
+        return float(np.mean(np.abs((1 - 2 * bits) @ values) >= observed))
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (_FLIPS, len(values)))
+    return float((1 + np.sum(np.abs(signs @ values) >= observed)) / (1 + _FLIPS))
+
+
+def equivalence_test(differences: Sequence[float], margin: float) -> float:
+    """P-value of two one-sided t-tests: small where the mean lies surely within +-margin (Schuirmann 1987)."""
+    freedom = len(differences) - 1
+    below = special.stdtr(freedom, paired_t(differences, margin))
+    above = special.stdtr(freedom, -paired_t(differences, -margin))
+    return float(max(below, above))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm 1979): the family errs with at most the level.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected = [0.0] * len(values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def power(count: int, effect: float, deviation: float, level: float = LEVEL) -> float:
+    """Probability that the two-sided paired t-test sees a true difference, by the noncentral t distribution.
+
+    Args:
+        count: Pairs, at least two.
+        effect: The true difference.
+        deviation: Of the differences, above zero.
+        level: Of the test.
+    """
+    shift = abs(effect) / deviation * math.sqrt(count)
+    critical = float(special.stdtrit(count - 1, 1 - level / 2))
+    missed = float(special.nctdtr(count - 1, shift, critical) - special.nctdtr(count - 1, shift, -critical))
+    return 1.0 if math.isnan(missed) else min(1.0, max(0.0, 1 - missed))  # SciPy gives up far in the tail
+
+
+def seeds_needed(effect: float, deviation: float, level: float = LEVEL, wanted: float = POWER) -> int:
+    """The least number of pairs with which the paired t-test sees a difference with the wanted power.
+
+    >>> seeds_needed(1.0, 1.0)
+    10
+
+    Args:
+        effect: The true difference, not zero.
+        deviation: Of the differences.
+        level: Of the test.
+        wanted: Its power.
+    """
+    if deviation == 0:
+        return max(FEWEST, math.ceil(1 - math.log2(level)))  # what the sign-flip test takes
+    low, high = FEWEST - 1, FEWEST
+    while power(high, effect, deviation, level) < wanted:
+        if high >= _MOST:
+            return _MOST
+        low, high = high, min(2 * high, _MOST)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle, effect, deviation, level) >= wanted else (middle, high)
+    return high
+
+
+def judge(gains: Sequence[Sequence[float]], margin: float, level: float = LEVEL) -> list[Comparison | None]:
+    """The verdict on each rung of a ladder.
+
+    "pays" or "harms" where the Holm-corrected t-test says so at the level; else "no difference" where the
+    equivalence test does; else "undecided", with the seeds that are missing for a power of 80 % at the stricter
+    level the correction will ask for. Their number is for the observed gain or, where that is smaller than the
+    margin, for a gain of the margin.
+
+    Args:
+        gains: Of each rung but the first, its paired differences to the rung below, one a seed.
+        margin: The difference worth telling, in points, above zero.
+        level: Of the verdicts.
+
+    Returns:
+        One comparison a rung; None where a rung and the one below share no seed.
+
+    Raises:
+        UserError: The margin is not above zero.
+    """
+    if not 0 < margin < math.inf:
+        raise UserError(f"the margin is {margin!r} points, but must be above 0")
+    # Rungs without enough seeds yet are tests of the family, too.
+    corrected = holm([t_test(values) if len(values) >= FEWEST else 1.0 for values in gains])
+    undone = sum(p > level for p in corrected)
+    return [
+        _judge(values, p_holm, margin, level, undone) if values else None
+        for values, p_holm in zip(gains, corrected, strict=True)
+    ]
+
+
+def _judge(values: Sequence[float], p_holm: float, margin: float, level: float, undone: int) -> Comparison:
+    gain = describe(values, level)
+    if gain.deviation is None:
+        return Comparison(gain, None, None, None, None, margin, "no verdict")
+    p, flip, equivalent = t_test(values), flip_test(values), equivalence_test(values, margin)
+    if len(values) < FEWEST:
+        return Comparison(gain, p, flip, None, equivalent, margin, "no verdict")
+    if p_holm <= level:
+        word: Word = "pays" if gain.mean > 0 else "harms"
+        return Comparison(gain, p, flip, p_holm, equivalent, margin, word)
+    if equivalent <= level:
+        return Comparison(gain, p, flip, p_holm, equivalent, margin, "no difference")
+    effect: Effect = "observed" if abs(gain.mean) >= margin else "margin"
+    needed = seeds_needed(max(abs(gain.mean), margin), gain.deviation, level / max(1, undone))
+    more = max(1, needed - len(values))
+    return Comparison(gain, p, flip, p_holm, equivalent, margin, "undecided", more, effect)
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Sample deviation; below what rounding leaves of equal values, zero."""
+    mean = math.fsum(values) / len(values)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return 0.0 if deviation <= 1e-10 * max(1.0, *map(abs, values)) else deviation

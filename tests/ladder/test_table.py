@@ -1,0 +1,96 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from lowres.errors import UserError
+from lowres.ladder import load_ladder
+from lowres.ladder.picture import draw_ladder
+from lowres.ladder.table import from_json, make_table
+
+
+def table(seeds=5, epochs=8, name="seresnet20"):
+    ladder = load_ladder(name).resized(epochs=epochs)
+    draw = np.random.default_rng(0)
+    means = 84 + np.arange(len(ladder.rungs)) * 0.4
+    figures = {
+        rung.name: {seed: round(float(mean + draw.normal(0, 0.2)), 2) for seed in range(seeds)}
+        for rung, mean in zip(ladder.rungs, means, strict=True)
+    }
+    return make_table(ladder, figures, range(max(seeds, 1)), 0.2)
+
+
+def rich_text(found):
+    console = Console(file=io.StringIO(), width=300)
+    console.print(found.caption, found.to_rich())
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("form", [lambda t: t.to_markdown(), rich_text, lambda t: json.dumps(t.to_json())])
+def test_every_table_says_what_its_figures_are_of(form):
+    text = form(table())
+    for part in ("last-epoch test accuracy", "cifar10", "8 epochs", "seeds 0 to 4", "margin 0.2"):
+        assert part in text
+    for rung in load_ladder("seresnet20").rungs:
+        assert rung.name in text
+
+
+def test_csv_has_every_figure_in_full():
+    found = table()
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
+    assert [row["rung"] for row in rows] == [row.rung for row in found.rows]
+    for line, row in zip(rows, found.rows, strict=True):
+        assert (line["data"], line["epochs"], line["seeds"]) == ("cifar10", "8", "0 1 2 3 4")
+        assert line["figure"] == "last-epoch test accuracy, %"
+        assert float(line["mean"]) == row.sample.mean
+        assert float(line["published"]) == row.published
+        if row.comparison:
+            assert float(line["p_holm"]) == row.comparison.p_holm
+            assert line["verdict"] == row.comparison.verdict
+
+
+def test_json_gives_the_same_table_back():
+    found = table(name="replicate-resnet20")
+    plain = json.loads(json.dumps(found.to_json()))
+    again = from_json(plain, "results.json")
+    assert again.to_json() == found.to_json()
+    assert again.to_markdown() == found.to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"rows": [{}]}, "damaged"),
+        ({"rows": 3}, "damaged"),
+        ({"ladder": {}}, "base is missing"),
+        ({"margin": None}, "damaged"),
+    ],
+)
+def test_a_damaged_file_is_named(change, says):
+    with pytest.raises(UserError, match=says) as error:
+        from_json(table().to_json() | change, "results.json")
+    assert "results.json" in str(error.value)
+
+
+def test_two_seeds_have_no_verdict_and_missing_cells_are_counted():
+    two = table(seeds=2)
+    assert {row.comparison.verdict for row in two.rows[1:]} == {"no verdict below 3 seeds"}
+    none = table(seeds=0)
+    assert "8 of 8 cells are missing" in none.caption
+    assert all(row.sample is None and row.comparison is None for row in none.rows)
+
+
+@pytest.mark.parametrize("seeds", [0, 1, 5])
+def test_the_picture_is_drawn_whatever_is_missing(tmp_path, seeds):
+    path = tmp_path / "ladder.png"
+    draw_ladder(table(seeds), path)
+    with Image.open(path) as picture:
+        assert picture.width == 1860
+    first = path.read_bytes()
+    draw_ladder(table(seeds), path)
+    assert path.read_bytes() == first
