@@ -58,7 +58,7 @@ def test_help_of_training_names_the_recipe_and_shows_its_own_values(lowres):
     help_ = lowres("train", "--help").out
     assert "RECIPE" in help_.splitlines()[0]
     digits = " ".join(lowres("train", "digits", "--help").out.split())
-    assert re.search(r"--epochs INT [^-]*\(default: 10\)", digits)
+    assert re.search(r"--epochs INT [^-]*\(default: 15\)", digits)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

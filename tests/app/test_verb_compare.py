@@ -34,8 +34,8 @@ def test_the_best_comes_first_with_every_figure_exact(lowres, two, unfinished):
     assert last["accuracy"] is last["interval"] is last["loss"] is None
     assert (last["epochs"], last["epochs_planned"]) == (1, 3)
     assert first["differs"] == {}
-    assert second["differs"] == {"optimizer.lr": 0.1, "seed": 0, "model_options.shortcut": None}
-    assert last["differs"] == {"optimizer.lr": 0.1, "seed": 0, "model_options.shortcut": None, "epochs": 3}
+    assert second["differs"] == {"optimizer.lr": 0.05, "seed": 0, "model_options.shortcut": None}
+    assert last["differs"] == {"optimizer.lr": 0.05, "seed": 0, "model_options.shortcut": None, "epochs": 3}
 
 
 def test_what_is_shown_can_be_read(lowres, two, unfinished):
@@ -52,7 +52,7 @@ def test_what_is_shown_can_be_read(lowres, two, unfinished):
     assert "269,722" in second
     assert "1/3" in last
     assert "interrupted" in last
-    assert "optimizer.lr=0.1" in done.out
+    assert "optimizer.lr=0.05" in done.out
     assert "epochs=3" in done.out
     assert "…" not in done.out
 

@@ -252,9 +252,9 @@ class TestResume:
 
     def test_a_run_of_another_recipe(self, refused, unfinished):
         message = refused("train", "digits", "--image-size", "16", "--resume", unfinished)
-        assert f"{unfinished} is a run of another recipe: epochs is 3 there, 10 here (1 difference)" in message
+        assert f"{unfinished} is a run of another recipe: epochs is 3 there, 15 here (1 difference)" in message
         message = refused("train", "--resume", unfinished, "--optimizer.lr", "0.2")
-        assert "optimizer.lr is 0.1 there, 0.2 here (1 difference)" in message
+        assert "optimizer.lr is 0.05 there, 0.2 here (1 difference)" in message
         message = refused("train", "--model-options", "shortcut=B", "--resume", unfinished)
         assert "model_options.shortcut is None there, 'B' here" in message
 

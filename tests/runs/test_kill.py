@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import shutil
 import sys
 import time
 from multiprocessing.process import BaseProcess
@@ -22,6 +23,15 @@ def begun(out: Path) -> Path | None:
     """The run in a folder, if it has come so far that it can be resumed."""
     runs = [path.parent for path in out.glob(f"*/{RECIPE}")]
     return next((run for run in runs if any(run.glob("checkpoint*.pt"))), None)
+
+
+def killed(process: BaseProcess, moment: float) -> bool:
+    """Kills a process after so many seconds; whether it was still at work then."""
+    process.join(moment)
+    at_work = process.is_alive()
+    process.kill()
+    process.join()
+    return at_work
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +57,14 @@ def test_twenty_runs_killed_at_random_moments_end_with_the_weights_of_one_left_a
     (path,) = alone.iterdir()
     expected = (path / "model.safetensors").read_bytes()
     moments = random.Random(0)
-    killed = 0
     for i in range(20):
         out = tmp_path / f"run{i}"
-        process = start(out)
-        process.join(moments.uniform(0, duration))
-        killed += process.is_alive()
-        process.kill()
-        process.join()
+        moment = moments.uniform(0, duration)
+        while not killed(start(out), moment):  # it was faster than the clock said: again, and sooner
+            shutil.rmtree(out)
+            moment *= 0.7
         while begun(out) is None or load_run(begun(out)).result is None:
-            process = start(out)
-            process.join(moments.uniform(duration / 2, 3 * duration))
-            killed += process.is_alive()
-            process.kill()
-            process.join()
+            killed(start(out), moments.uniform(duration / 2, 3 * duration))
         done = [p for p in out.iterdir() if (p / "model.safetensors").exists()]
         assert [(p / "model.safetensors").read_bytes() == expected for p in done] == [True]
         assert [e.epoch for e in load_run(done[0]).history()] == [1, 2, 3]
-    assert killed >= 20

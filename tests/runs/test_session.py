@@ -130,9 +130,9 @@ def test_resuming_another_recipe_names_the_difference(small, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(small, out=tmp_path, device="cpu", observers=[stop_after(1)])
     (path,) = tmp_path.iterdir()
-    other = dataclasses.replace(small, optimizer=dataclasses.replace(small.optimizer, lr=0.05))
+    other = dataclasses.replace(small, optimizer=dataclasses.replace(small.optimizer, lr=0.07))
     with pytest.raises(
-        UserError, match=r"run of another recipe: optimizer.lr is 0.1 there, 0.05 here \(1 difference\)"
+        UserError, match=r"run of another recipe: optimizer.lr is 0.05 there, 0.07 here \(1 difference\)"
     ):
         train(other, resume=path)
     changed = json.loads((path / "recipe.json").read_text())

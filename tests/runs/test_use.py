@@ -20,8 +20,8 @@ from lowres.runs.weights import Facts, read_weights, write_weights
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A network that had one epoch of tiny digits: bad, but everything a run has is there."""
-    recipe = dataclasses.replace(load_recipe("digits"), epochs=1, image_size=8)
+    """A network that had a few epochs of tiny digits: bad, but everything a run has is there."""
+    recipe = dataclasses.replace(load_recipe("digits"), epochs=4, image_size=8)
     return train(recipe, out=tmp_path_factory.mktemp("use"), device="cpu")
 
 
