@@ -182,19 +182,16 @@ def test_seeds_that_are_none_are_refused(mini, tmp_path, seeds, says):
         climb(mini, seeds=seeds, out=tmp_path)
 
 
-def climb_in_process(ladder, out) -> None:
-    climb(ladder, out=out, device="cpu")
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a fork server")
 def test_a_ladder_killed_and_started_again_ends_with_the_same_table(climbed, mini, tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lowres.ladder", "lowres.observers", "scipy.special", "sklearn.datasets"])
     out = tmp_path / "killed"
-    process = context.Process(target=climb_in_process, args=(mini, out))
+    process = context.Process(target=climb, args=(mini,), kwargs={"out": out, "device": "cpu"})
     process.start()
     while not list(out.glob("cells/*/*/checkpoint.pt")):
+        assert process.exitcode is None
         time.sleep(0.05)
     process.join(random.Random(0).uniform(0.5, 1.5))
     assert process.is_alive()
