@@ -22,7 +22,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: setup ## set up, then train on the embedded handwritten digits (under two minutes)
+demo: setup ## set up, then train on the embedded handwritten digits
 	$(BIN)/lowres train digits
 	$(BIN)/lowres compare runs/digits-*
 

@@ -88,7 +88,7 @@ def _help() -> str:
         "",
         "`lowres VERB --help` shows a verb's options and an example. To begin with:",
         "",
-        "  lowres train digits                                      nothing to download, under two minutes",
+        "  lowres train digits                                      nothing to download",
         "  lowres data fetch cifar10                                 170 MB into data/",
         "  lowres train resnet20-quick                               ResNet-20 on CIFAR-10 in 30 epochs",
     ]
