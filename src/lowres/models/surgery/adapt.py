@@ -84,7 +84,9 @@ def adapt(
     limit = ""
     if after.smallest_map is not None and after.smallest_map < smallest_map:
         fixed = "; ".join(f"{g.side}x{g.side}: {g.fixed}" for g in strides.groups(adapted, native) if g.fixed)
-        limit = f"the smallest map stays {after.smallest_map}x{after.smallest_map}: {fixed or 'no stride is left to undo'}"
+        limit = (
+            f"the smallest map stays {after.smallest_map}x{after.smallest_map}: {fixed or 'no stride is left to undo'}"
+        )
     new = adapted.state_dict()
     kept = sum(1 for name, tensor in new.items() if name in old and tensor.shape == old[name].shape)
     adapted.adaptation = Report(  # type: ignore[assignment]
@@ -118,6 +120,30 @@ def with_head(
     with _seeded(seed):
         heads.replace_head(changed, head or heads.find_head(changed, native_trace(changed, channels)), classes)
     return changed
+
+
+def head_of(model: nn.Module, image_size: int | None = None, channels: int = 3) -> str:
+    """The name of the layer that gives a classifier's logits.
+
+    Args:
+        model: The classifier.
+        image_size: Side of the images it takes; None: its native one.
+        channels: Of the images.
+
+    Raises:
+        UserError: There is none; the layers that were considered are named.
+    """
+    seen = native_trace(model, channels) if image_size is None else trace(model, image_size, channels=channels)
+    return heads.find_head(model, seen)
+
+
+def shrinks_a_pixel(model: nn.Module, image_size: int, channels: int = 3) -> bool:
+    """Whether a convolution with a stride meets a map of one pixel, squeeze-excite and the like aside."""
+    try:
+        seen = trace(model, image_size, channels=channels)
+    except DoesNotFit:
+        return False
+    return any(call.kind == "convolution" and call.before == 1 and "/" in call.label for call in seen.calls)
 
 
 def _resized(

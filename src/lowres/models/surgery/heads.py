@@ -92,7 +92,9 @@ def drop_auxiliary(model: nn.Module) -> list[Change]:
         if name.startswith(AUXILIARY) and isinstance(layer, nn.Module):
             setattr(model, name, None)
             changes.append(
-                Change(name, "taken off", "an auxiliary classifier, cut for the maps of large images; training aid only")
+                Change(
+                    name, "taken off", "an auxiliary classifier, cut for the maps of large images; training aid only"
+                )
             )
     if changes and hasattr(model, "aux_logits"):
         model.aux_logits = False

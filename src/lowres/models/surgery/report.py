@@ -147,7 +147,9 @@ class Report:
                 f"  {layer.name or '(a function)':<44}{kind:<34}{sizes:>12}"
                 f"{f'{layer.before}->{layer.after}':>12}{layer.parameters:>14,}"
             )
-        out += [f"  {old.name:<44}{old.kind:<34}{f'{old.before}->{old.after}':>12}{'gone':>12}" for old in before.values()]
+        out += [
+            f"  {old.name:<44}{old.kind:<34}{f'{old.before}->{old.after}':>12}{'gone':>12}" for old in before.values()
+        ]
         return out
 
     def __str__(self) -> str:

@@ -21,6 +21,8 @@ from lowres.models.surgery.report import Change
 TOKENS = 8
 """Side of the grid of tokens that a transformer of one resolution keeps, where it has that many natively."""
 
+COMPUTED = "computed anew"
+
 
 def plan_patches(
     model: nn.Module, image_size: int, method: Method, generator: torch.Generator | None
@@ -39,7 +41,9 @@ def plan_patches(
     if not isinstance(projection, nn.Conv2d):
         raise UserError("a ViT whose patches come from several convolutions is not adapted")
     old, native = model.patch_size, model.image_size // model.patch_size
-    patch = max((p for p in range(1, old + 1) if image_size % p == 0 and image_size // p >= min(TOKENS, native)), default=1)
+    patch = max(
+        (p for p in range(1, old + 1) if image_size % p == 0 and image_size // p >= min(TOKENS, native)), default=1
+    )
     grid = image_size // patch
     changes: list[Change] = []
     tensors: dict[str, str] = {}
@@ -72,21 +76,23 @@ def plan_windows(model: nn.Module, sides: Iterable[int]) -> tuple[list[Change], 
     """
     shared = functools.reduce(math.gcd, sides, 0)
     layers = dict(model.named_modules())
-    changes: list[Change] = []
+    found: dict[str, list[str]] = {}  # one change for all layers that change alike
     tensors: dict[str, str] = {}
     for name, layer in layers.items():
         if isinstance(layer, ShiftedWindowAttention):
             old = layer.window_size[0]
             if (side := _divisor(shared, old)) != old:
                 tensors |= _window(name, layer, side)
-                changes.append(Change(name, f"windows of {old}x{old} -> {side}x{side}", _reason(shared)))
+                found.setdefault(f"windows of {old}x{old} -> {side}x{side}", []).append(name)
         elif isinstance(layer, RelativePositionalMultiHeadAttention):
             old = layer.size
             if (side := _divisor(shared, old)) != old:
-                tensors |= _table(name, layer, old, side)
+                tensors |= _table(name, layer, old, side) | {f"{name}.relative_position_index": COMPUTED}
                 layer.size, layer.max_seq_len = side, side * side
                 layer.relative_position_index = _relative_index(side).to(layer.relative_position_index.device)
-                changes.append(Change(name, f"partitions of {old}x{old} -> {side}x{side}", _reason(shared)))
+                found.setdefault(f"partitions of {old}x{old} -> {side}x{side}", []).append(name)
+    reason = f"the maps' sides are multiples of {shared}"
+    changes = [Change(f"{names[0]} and {len(names) - 1} more", what, reason) for what, names in found.items()]
     return changes, tensors
 
 
@@ -123,11 +129,12 @@ def _window(name: str, layer: ShiftedWindowAttention, side: int) -> dict[str, st
     if isinstance(layer, ShiftedWindowAttentionV2):  # positions are computed from coordinates: nothing to interpolate
         layer.define_relative_position_bias_table()
         layer.relative_coords_table = layer.relative_coords_table.to(device)
+        tensors = {f"{name}.relative_coords_table": COMPUTED}
     else:
         tensors = _table(name, layer, old, side)
     layer.define_relative_position_index()
     layer.relative_position_index = layer.relative_position_index.to(device)
-    return tensors
+    return tensors | {f"{name}.relative_position_index": COMPUTED}
 
 
 def _table(name: str, layer: nn.Module, old: int, side: int) -> dict[str, str]:
@@ -149,7 +156,3 @@ def _relative_index(side: int) -> torch.Tensor:
 def _divisor(shared: int, limit: int) -> int:
     """The largest side, up to the old one, that divides all maps; 2 at least, below which nothing is attended to."""
     return max((d for d in range(2, limit + 1) if shared % d == 0), default=min(limit, 2))
-
-
-def _reason(shared: int) -> str:
-    return f"the maps' sides are multiples of {shared}"
