@@ -6,8 +6,8 @@ For each builder, with random weights: parameters, multiply-adds, the smallest m
 convolution parameters on maps of 1x1 and up to 2x2 (squeeze-excite left out), the share of convolution weights that
 one backward pass gives a gradient of exactly zero, each before (nothing replaced but the head) and after; whether
 a forward and backward pass on 32 pixels gives finite gradients; whether its safetensors file, loaded into the network
-that is built from the same recipe, gives the same logits to the bit. Networks of more than 150 million parameters have a
-batch of 2 instead of 8.
+that is built from the same recipe, gives the same logits to the bit. Networks of more than 150 million parameters
+have a batch of 2 instead of 8.
 
 Each network leaves its figures in --work; a run that was killed goes on from there.
 """
@@ -123,8 +123,8 @@ def table(results: list[dict]) -> str:
         "",
         "- **parameters** and **multiply-adds** in millions; the latter for one image, with attention.",
         "- **smallest map** that a convolution, or a merging of patches, gives, before the final pooling.",
-        "- **on small maps**: share of the convolutions' parameters, in percent, that work on maps of 1x1, and of up to",
-        "  2x2; convolutions on pooled vectors (squeeze-excite) are left out.",
+        "- **on small maps**: share of the convolutions' parameters, in percent, that work on maps of 1x1, and of up",
+        "  to 2x2; convolutions on pooled vectors (squeeze-excite) are left out.",
         "- **zero gradient**: share of the convolutions' weights, in percent, that one backward pass of random images",
         "  (8; 2 for networks of more than 150 M parameters) through random weights gives a gradient of exactly zero.",
         "- **–**: the network does not take 32x32 images as it is.",

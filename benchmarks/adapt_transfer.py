@@ -82,7 +82,7 @@ def main() -> None:
 
     result = {
         "what": "ResNet-18 trained unadapted at 64 pixels on five classes of CIFAR-10, adapted to 32 pixels and "
-        f"trained on the other five; last epoch, {arguments.test_images:,} stratified test images of those five classes",
+        f"trained on the other five; last epoch, {arguments.test_images:,} stratified test images of those five",
         "seeds": arguments.seeds,
         "source": {
             "classes": list(source.classes),

@@ -99,7 +99,7 @@ def build(name: str, *, seed: int | None = None, pretrained: bool = False, class
             with _weights_wanted(name) if pretrained else contextlib.nullcontext():
                 model = _timm().create_model(short, pretrained=pretrained, **options)
     if pretrained and hasattr(model, "transform_input"):
-        model.transform_input = False  # the batches are normalised by the weights' own constants already
+        vars(model)["transform_input"] = False  # the batches are normalised by the weights' own constants already
     return model
 
 

@@ -32,7 +32,7 @@ def build_optimizers(
         One optimizer, or two where Muon has the convolution kernels.
     """
     orthogonal, decayed, free = split_parameters(model, spec)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": spec.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
@@ -81,7 +81,7 @@ def paces(model: nn.Module, head: str, first_rate: float, head_epochs: int) -> d
         head_epochs: The epoch from which all but the head learns.
     """
     layers = [
-        [p for p in layer.parameters(recurse=False)]
+        list(layer.parameters(recurse=False))
         for name, layer in model.named_modules()
         if name != head and next(layer.parameters(recurse=False), None) is not None
     ]

@@ -66,7 +66,7 @@ def adapt(
     native = native_trace(adapted, channels)
     _require_convolutions(adapted, native)
     head = head or heads.find_head(adapted, native)
-    old = {name: tensor for name, tensor in model.state_dict().items()}
+    old = dict(model.state_dict())
     generator = torch.Generator().manual_seed(seed or 0)
     changes: list[Change] = heads.drop_auxiliary(adapted)
     tensors: dict[str, str] = {}

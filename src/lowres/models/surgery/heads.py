@@ -1,6 +1,5 @@
 """The end of a classifier: found, replaced for other classes, and freed of the size of image it was cut for."""
 
-import torch
 from torch import nn
 
 from lowres.errors import UserError
@@ -40,7 +39,7 @@ def replace_head(model: nn.Module, name: str, classes: int) -> Change:
         new = nn.Linear(old.in_features, classes, bias=old.bias is not None)
         width = old.out_features
     elif isinstance(old, nn.Conv2d):
-        new = nn.Conv2d(old.in_channels, classes, old.kernel_size, bias=old.bias is not None)
+        new = nn.Conv2d(old.in_channels, classes, (old.kernel_size[0], old.kernel_size[1]), bias=old.bias is not None)
         width = old.out_channels
     else:
         raise UserError(f"the head {name} is a {type(old).__name__}; only linear layers and convolutions are replaced")
@@ -97,7 +96,7 @@ def drop_auxiliary(model: nn.Module) -> list[Change]:
                 )
             )
     if changes and hasattr(model, "aux_logits"):
-        model.aux_logits = False
+        model.aux_logits = False  # type: ignore[assignment]
     return changes
 
 
@@ -109,4 +108,4 @@ def put(model: nn.Module, name: str, layer: nn.Module) -> None:
 
 def _size(pool: nn.AdaptiveAvgPool2d) -> int:
     size = pool.output_size
-    return min(size) if isinstance(size, tuple | torch.Size) else size
+    return size if isinstance(size, int) else min(side or 0 for side in size or (0,))

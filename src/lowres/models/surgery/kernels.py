@@ -42,17 +42,18 @@ def shrink(kernel: Tensor, side: int, method: Method, generator: torch.Generator
     if method == "new":
         deviation = float(kernel.std()) * old / side if kernel.device.type != "meta" else 1.0
         drawn = torch.randn(*kernel.shape[:2], side, side, generator=generator)
-        return (drawn * deviation).to(kernel)
+        return drawn.mul_(deviation).to(kernel)
     spread = resize_matrix(old, side).to(kernel).T
     flat = kernel.reshape(-1, old * old).T
     if kernel.device.type == "meta":
         return kernel[..., :side, :side].clone()
-    return torch.linalg.lstsq(spread, flat).solution.T.reshape(*kernel.shape[:2], side, side).contiguous()
+    solution: Tensor = torch.linalg.lstsq(spread, flat).solution
+    return solution.T.reshape(*kernel.shape[:2], side, side).contiguous()
 
 
 def resize_matrix(old: int, new: int) -> Tensor:
     """The matrix (new², old²) of bilinear, antialiased resizing of `old`-pixel squares; each row sums to 1."""
-    basis = torch.eye(old * old).view(old * old, 1, old, old)
+    basis: Tensor = torch.eye(old * old).view(old * old, 1, old, old)
     small = F.interpolate(basis, size=(new, new), mode="bilinear", antialias=True)
     return small.view(old * old, new * new).T.contiguous()
 

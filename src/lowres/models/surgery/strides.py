@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import PatchMerging
 
+from lowres.models.blocks import SameConv2d
 from lowres.models.surgery.heads import put
 from lowres.models.surgery.kernels import HOW, Method, shrink
 from lowres.models.surgery.measure import Trace, label
@@ -42,8 +43,8 @@ class DenseMerging(nn.Module):
 
     def __init__(self, merging: nn.Module) -> None:
         super().__init__()
-        self.reduction = merging.reduction
-        self.norm = merging.norm
+        self.reduction = merging.get_submodule("reduction")
+        self.norm = merging.get_submodule("norm")
         self.norm_first = isinstance(merging, PatchMerging)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,7 +106,9 @@ def undo(
                 continue
             before = label(layer)
             kernel = layer.kernel_size[0]
-            _stride(layer, stride // 2 if stride % 2 == 0 else 1, group.stem, method, generator)
+            _stride(model, name, stride // 2 if stride % 2 == 0 else 1, group.stem, method, generator)
+            layer = model.get_submodule(name)
+            assert isinstance(layer, nn.Conv2d)
             if layer.kernel_size[0] != kernel:
                 side = layer.kernel_size[0]
                 kernels[f"{name}.weight"] = f"{HOW[method]} {kernel}x{kernel} -> {side}x{side}"
@@ -120,8 +123,12 @@ def undo(
     return (changes, kernels) if changes else None
 
 
-def _stride(layer: nn.Conv2d, stride: int, stem: bool, method: Method, generator: torch.Generator | None) -> None:
+def _stride(
+    model: nn.Module, name: str, stride: int, stem: bool, method: Method, generator: torch.Generator | None
+) -> None:
     """Gives a convolution a smaller stride; in the stem a smaller kernel, too."""
+    layer = model.get_submodule(name)
+    assert isinstance(layer, nn.Conv2d)
     kernel, old = layer.kernel_size[0], max(layer.stride)
     square = layer.kernel_size[0] == layer.kernel_size[1]
     if _patches(layer) and stem:
@@ -140,8 +147,17 @@ def _stride(layer: nn.Conv2d, stride: int, stem: bool, method: Method, generator
     elif all(k % 2 for k in layer.kernel_size):
         high, wide = ((k - 1) // 2 * d for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
         layer.padding = (high, wide)
+    elif stride == 1 and type(layer) is nn.Conv2d:
+        put(model, name, _padded(layer))
     elif stride == 1:
         layer.padding = "same"
+
+
+def _padded(layer: nn.Conv2d) -> SameConv2d:
+    """The same convolution, of an even kernel, with one more pixel of padding at the right and the bottom."""
+    padded = SameConv2d(layer.in_channels, layer.out_channels, (1, 1), groups=layer.groups, bias=layer.bias is not None)
+    padded.kernel_size, padded.weight, padded.bias = layer.kernel_size, layer.weight, layer.bias
+    return padded
 
 
 def _reason(group: Group) -> str:
