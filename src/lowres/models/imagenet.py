@@ -21,7 +21,7 @@ from torch import nn
 from lowres.errors import UserError, unknown
 from lowres.models.names import plain
 from lowres.models.registry import list_models
-from lowres.models.weights import read_tensors
+from lowres.models.weights import read_tensors, versioned
 
 LIBRARIES = ("torchvision", "timm")
 COUNTER = "num_batches_tracked"
@@ -150,7 +150,8 @@ def load_file(model: nn.Module, path: Path, head: str) -> None:
             f"{len(extra)} of its tensors have no place, {len(other)} have another shape ({first}{sizes}); "
             "name the model that they were trained with"
         )
-    model.load_state_dict({n: t for n, t in theirs.items() if n in ours and ours[n].shape == t.shape}, strict=False)
+    fitting = {n: t for n, t in theirs.items() if n in ours and ours[n].shape == t.shape}
+    model.load_state_dict(versioned(model, fitting), strict=False)
 
 
 def constants_of(name: str, path: Path | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
