@@ -28,8 +28,8 @@ from safetensors.torch import load_file, save_file
 from lowres.files import write_json
 from lowres.models import imagenet
 from lowres.models.surgery import Report, adapt, adaptation, head_of, with_head, zero_gradient_share
-from lowres.models.surgery.figures import learning_mode, random_images
 from lowres.models.surgery.measure import native_trace
+from lowres.models.surgery.suitability import learning_mode, random_images
 from lowres.models.weights import versioned
 from lowres.runs import manifest
 

@@ -9,7 +9,7 @@ from torch import nn
 from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
-from lowres.models.surgery import head_of
+from lowres.models import surgery
 from lowres.recipes import Recipe
 from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
 from lowres.runs.probe import Features, Probe, freeze
@@ -143,7 +143,7 @@ def build(
     forward = torch.compile(model) if recipe.compile else None
     pace, probe = None, None
     if recipe.first_rate < 1 or recipe.head_epochs:
-        pace = paces(model, head_of(model, recipe.image_size, channels), recipe.first_rate, recipe.head_epochs)
+        pace = paces(model, surgery.head_of(model, recipe.image_size, channels), recipe.first_rate, recipe.head_epochs)
     if recipe.probe:
         still = evaluation_batches(train, mean, std, placement)
         probe = freeze(model, recipe, channels, placement, still, validation or test)

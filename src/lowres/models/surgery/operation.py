@@ -9,10 +9,10 @@ from torch import nn
 
 from lowres.errors import UserError
 from lowres.models.surgery import heads, strides, tokens
-from lowres.models.surgery.figures import figures
 from lowres.models.surgery.kernels import Method, other_channels
 from lowres.models.surgery.measure import DoesNotFit, Trace, native_trace, trace
 from lowres.models.surgery.report import Change, Report
+from lowres.models.surgery.suitability import figures
 
 SMALLEST = 4
 
@@ -66,6 +66,7 @@ def adapt(
     native = native_trace(adapted, channels)
     _require_convolutions(adapted, native)
     head = head or heads.find_head(adapted, native)
+    heads.require_free(native)
     old = dict(model.state_dict())
     generator = torch.Generator().manual_seed(seed or 0)
     changes: list[Change] = heads.drop_auxiliary(adapted)
@@ -159,7 +160,7 @@ def _resized(
     patches, how = tokens.plan_patches(model, image_size, stem, generator)
     if patches:
         yield patches, how
-    elif not isinstance(getattr(model, "image_size", None), int):
+    elif not tokens.is_vit(model):
         enough = min(smallest_map, native.smallest(native.vectors))
         reducing = [group for group in strides.groups(model, native) if not group.fixed]
         for group, to_one in [*((g, False) for g in reducing), *((g, True) for g in reducing if g.stem)]:
