@@ -22,7 +22,7 @@ SMALL = Recipe(
     name="surgery",
     model="torchvision:squeezenet1_1",
     data="digits",
-    image_size=16,
+    image_size=8,
     augmentation=Augmentation(crop=0, flip="none"),
     optimizer=Optimizer(lr=0.01),
     schedule=Schedule("constant"),
@@ -82,7 +82,7 @@ def test_upsampled_networks_enlarge_on_the_way(weights):
 
 def test_a_probe_trains_the_head_alone_on_features_computed_once():
     recipe = dataclasses.replace(SMALL, model="torchvision:shufflenet_v2_x0_5", probe=True, optimizer=Optimizer(lr=0.1))
-    dataset = part(load_dataset("digits", None, image_size=16), 800, 100)
+    dataset = part(load_dataset("digits", None, image_size=8), 800, 100)
     built = build(recipe, dataset, place(recipe, "cpu"))
     model = built.learner.model
     assert [name for name, p in model.named_parameters() if p.requires_grad] == ["fc.weight", "fc.bias"]
@@ -98,7 +98,7 @@ def test_a_probe_trains_the_head_alone_on_features_computed_once():
 
 def test_the_head_learns_first_and_the_first_layer_slowest():
     recipe = dataclasses.replace(SMALL, first_rate=0.1, head_epochs=1, epochs=1)
-    dataset = part(load_dataset("digits", None, image_size=16), 400, 100)
+    dataset = part(load_dataset("digits", None, image_size=8), 400, 100)
     built = build(recipe, dataset, place(recipe, "cpu"))
     (optimizer,) = built.learner.optimizers
     rates = [group["peak"] for group in optimizer.param_groups]
@@ -113,7 +113,7 @@ def test_the_head_learns_first_and_the_first_layer_slowest():
 
 
 def test_bf16_is_left_where_a_stride_meets_one_pixel():
-    dataset = part(load_dataset("digits", None, image_size=16), 400, 100)
+    dataset = part(load_dataset("digits", None, image_size=8), 400, 100)
     bf16 = Placement(torch.device("cpu"), "bf16", channels_last=True)
     recipe = dataclasses.replace(SMALL, model="torchvision:resnet18")
     assert build(recipe, dataset, bf16).placement.precision == "bf16"
