@@ -13,7 +13,9 @@ def slope(f, x):
     return x.grad.double()
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-6), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-6), (torch.bfloat16, 2e-2)]
+)
 def test_value_and_slope_are_those_of_pytorch_over_the_whole_range(dtype, tolerance):
     x = torch.cat([torch.linspace(-30, 30, 20_001), torch.tensor([-1e4, -200.0, 0.0, 200.0, 1e4])]).to(dtype)
     exact = F.mish(x.double())

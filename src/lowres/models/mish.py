@@ -20,7 +20,8 @@ class Mish(nn.Module):
         if x.device.type != "cpu" or torch.compiler.is_compiling() or not x.is_floating_point():
             return F.mish(x)
         if torch.is_grad_enabled() and x.requires_grad:
-            return _Mish.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+            y: Tensor = _Mish.apply(x)
+            return y
         return _parts(x)[0].mul_(x)
 
 
@@ -44,7 +45,8 @@ class _Mish(torch.autograd.Function):
         return t.mul_(x)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        return gradient * slope
+        before: Tensor = gradient * slope
+        return before

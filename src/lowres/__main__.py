@@ -1,0 +1,6 @@
+"""`python -m lowres`: the command line, for where the script `lowres` is not on the path."""
+
+from lowres.app.main import main
+
+if __name__ == "__main__":
+    main()
