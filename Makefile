@@ -27,10 +27,10 @@ demo: setup ## set up, then train on the embedded handwritten digits
 	$(BIN)/lowres compare runs/digits-*
 
 test: setup ## set up, then run every test; LOWRES_DATA_DIR=FOLDER adds those on real CIFAR-10
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: setup ## the tests that take no more than a few seconds each
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

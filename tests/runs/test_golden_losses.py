@@ -95,6 +95,7 @@ def test_twice_the_same_on_any_machine():
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # as conftest.py has it
     others = [record for record in stored() if record["machine"] != machine()]
     here = {"machine": machine(), "losses": {name: losses(name) for name in NAMES}}
     STORED.write_text(json.dumps([*others, here], indent=1) + "\n")
