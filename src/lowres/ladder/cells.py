@@ -139,9 +139,7 @@ class Plan:
         return found
 
 
-def plan(
-    ladder: Ladder, seeds: Sequence[int], out: Path, further: Mapping[str, Iterable[int]] | None = None
-) -> Plan:
+def plan(ladder: Ladder, seeds: Sequence[int], out: Path, further: Mapping[str, Iterable[int]] | None = None) -> Plan:
     """Looks for every cell of a ladder below `out`.
 
     Args:

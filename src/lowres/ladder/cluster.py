@@ -7,7 +7,6 @@ from its last checkpoint, and a cell lies in the same place whoever trained it.
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,9 +21,22 @@ from lowres import recipes
 from lowres.errors import UserError
 from lowres.ladder import cells
 from lowres.ladder.cells import Cell
-from lowres.ladder.cores import cores_here, free_memory
-from lowres.ladder.crew import BAD_INPUT, FAILED, Begun, Busy, Done, EpochOver, Errand, Failed, Lost, Report, Take, Tell
-from lowres.ladder.crew import hold
+from lowres.ladder.cores import workers_here
+from lowres.ladder.crew import (
+    BAD_INPUT,
+    FAILED,
+    Begun,
+    Busy,
+    Done,
+    EpochOver,
+    Errand,
+    Failed,
+    Lost,
+    Report,
+    Take,
+    Tell,
+    hold,
+)
 from lowres.ladder.errand import Folder, train_away
 
 _REACH = 3.0  # seconds to open a connection
@@ -65,7 +77,6 @@ class Cluster:
                 tell(self._begin(cell))
             if not self._tasks:
                 return
-            # Lists of one, so that a task that has much to tell does not keep the others waiting.
             ready, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=_WAIT)
             for stream in ready:
                 report = self._hear(stream)
@@ -105,7 +116,9 @@ class Cluster:
         except exceptions.RayTaskError as error:  # a fault of ours: it is told, and the other cells go on
             return self._end(stream, Failed(task.cell, _line(error.cause or error), FAILED))
         except exceptions.RayError as error:
-            return self._end(stream, Lost(task.cell, f"its worker is lost ({type(error).__name__})"))
+            where = "its worker" if task.worker is None else "process {1} on {0}".format(*task.worker)
+            return self._end(stream, Lost(task.cell, f"{where} is lost ({type(error).__name__})"))
+        task.worker = said.worker
         if said.failed:
             return self._end(stream, Failed(task.cell, said.failed, said.code))
         try:
@@ -123,15 +136,16 @@ class Cluster:
         ray = self._ray
         if ray.is_initialized():
             raise UserError("this process has a connection to Ray already: ray.shutdown() first")
-        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+        quiet = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self._address:
                 _reach(self._address)
                 # The workers get this very lowres, whatever is installed there.
                 package = {"py_modules": [str(Path(lowres.__file__).parent)]}
-                ray.init(address=self._address, runtime_env=package, log_to_driver=False, logging_level="error")
+                ray.init(address=self._address, runtime_env=package, **quiet)
             else:
-                ray.init(num_cpus=(self._workers or _cells_here()) * self._cpus, **quiet)
+                count = self._workers or max(1, workers_here("cpu") // self._cpus)
+                ray.init(address="local", num_cpus=count * self._cpus, include_dashboard=False, **quiet)
         except UserError:
             raise
         except Exception as error:  # Ray raises many kinds
@@ -176,6 +190,7 @@ class _Task:
 
     def __init__(self, cell: Cell, guard: filelock.BaseFileLock, folder: Path | None) -> None:
         self.cell, self.guard, self._folder = cell, guard, folder
+        self.worker: tuple[str, int] | None = None
 
     def keep(self, out: Path, folder: Folder) -> None:
         """Writes what has come, into a folder that no other run has."""
@@ -227,13 +242,6 @@ def _reach(address: str) -> None:
         done = None
     if done is None or done.returncode:
         raise UserError(f"what listens at {address} does not answer as a Ray cluster: is that the port of its head?")
-
-
-def _cells_here() -> int:
-    from lowres.ladder.cores import NEEDED
-
-    memory = free_memory()
-    return max(1, min(len(cores_here()), len(cores_here()) if memory is None else int(memory // NEEDED)))
 
 
 def _data_dir(errand: Errand) -> str:

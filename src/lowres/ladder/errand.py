@@ -1,5 +1,7 @@
 """A cell trained on another machine: what goes there, and what comes back after each epoch."""
 
+import os
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -58,6 +60,7 @@ class Word:
     """What comes back.
 
     Attributes:
+        worker: Machine and process it comes from.
         folder: The files that have changed.
         epoch: Finished epochs; 0: the run has ended.
         seconds: That the epoch took.
@@ -65,6 +68,7 @@ class Word:
         code: Exit code, if so.
     """
 
+    worker: tuple[str, int]
     folder: Folder
     epoch: int = 0
     seconds: float = 0.0
@@ -107,6 +111,7 @@ def _train(
     words: "SimpleQueue[Word | BaseException | None]",
 ) -> None:
     sent: dict[str, bytes] = dict(begun.files) if begun else {}
+    here = (socket.gethostname(), os.getpid())
 
     def changes() -> Folder:
         (run,) = (path.parent for path in place.glob(f"*/{RECIPE}"))
@@ -116,7 +121,7 @@ def _train(
 
     def watch(event: Event) -> None:
         if isinstance(event, EpochDone):
-            words.put(Word(changes(), event.epoch, event.seconds))
+            words.put(Word(here, changes(), event.epoch, event.seconds))
 
     try:
         torch.set_num_threads(threads)
@@ -130,13 +135,13 @@ def _train(
             device=device,
             observers=[watch],
         )
-        words.put(Word(changes()))
+        words.put(Word(here, changes()))
         words.put(None)
     except Diverged as error:
-        words.put(Word(Folder(""), failed=str(error), code=FAILED))
+        words.put(Word(here, Folder(""), failed=str(error), code=FAILED))
         words.put(None)
     except UserError as error:
-        words.put(Word(Folder(""), failed=str(error), code=BAD_INPUT))
+        words.put(Word(here, Folder(""), failed=str(error), code=BAD_INPUT))
         words.put(None)
     except BaseException as error:
         words.put(error)

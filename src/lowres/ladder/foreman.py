@@ -53,9 +53,7 @@ class Foreman:
         deadline: No cell is begun that will not be done by then, of `time.monotonic`; None: there is time.
     """
 
-    def __init__(
-        self, out: Path, crew: Crew, tell: Callable[[Progress], None], deadline: float | None = None
-    ) -> None:
+    def __init__(self, out: Path, crew: Crew, tell: Callable[[Progress], None], deadline: float | None = None) -> None:
         self.failures: dict[Cell, Failed] = {}
         self.late = False
         self._out, self._crew, self._tell, self._deadline = out, crew, tell, deadline

@@ -151,7 +151,8 @@ class _Worker:
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
     def _say(self, values: dict[str, Any]) -> None:
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it is gone: the listener says so
             self._process.stdin.write(json.dumps(values) + "\n")
             self._process.stdin.flush()

@@ -161,15 +161,13 @@ def _finished_before(ladder: Ladder, seeds: Sequence[int], out: Path) -> dict[st
     return {rung.name: {cell.seed for cell in done if cell.rung == rung.name} for rung in ladder.rungs}
 
 
-def _crew(
-    errand: Errand, ladder: Ladder, workers: Workers, on: str, address: str, cpus: int, gpus: float
-) -> Crew:
+def _crew(errand: Errand, ladder: Ladder, workers: Workers, on: str, address: str, cpus: int, gpus: float) -> Crew:
     if on == "ray":
         from lowres.ladder.cluster import Cluster
 
         return Cluster(errand, address, None if workers == "auto" else workers, cpus, gpus)
-    if address:
-        raise UserError(f"--address {address} is a cluster's: give --on ray as well")
+    if address or (cpus, gpus) != (1, 0.0):
+        raise UserError("--address, --cpus and --gpus are of a cluster: give --on ray as well")
     if workers in (None, 1):
         return Here(errand)
     from lowres.ladder.cores import workers_here

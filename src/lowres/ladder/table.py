@@ -215,6 +215,7 @@ def make_table(
     gains = [
         [above[seed] - below[seed] for seed in above if seed in below] for below, above in itertools.pairwise(found)
     ]
+    judged = [None, *judge(gains, margin, first_look=first_look)]
     rows = tuple(
         Row(
             rung.name,
@@ -224,7 +225,7 @@ def make_table(
             describe(list(values.values())) if values else None,
             compared,
         )
-        for rung, values, compared in zip(ladder.rungs, found, [None, *judge(gains, margin, first_look=first_look)], strict=True)
+        for rung, values, compared in zip(ladder.rungs, found, judged, strict=True)
     )
     return Table(ladder, tuple(sorted(seeds)), margin, rows, first_look)
 
