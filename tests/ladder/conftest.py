@@ -14,7 +14,7 @@ def base() -> Recipe:
         load_recipe("digits"),
         label_smoothing=0.0,
         image_size=8,
-        batch_size=64,
+        batch_size=256,
         epochs=1,
         precision="fp32",
         augmentation=Augmentation(crop=0, flip="none"),

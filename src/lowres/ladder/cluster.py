@@ -40,7 +40,7 @@ from lowres.ladder.crew import (
 from lowres.ladder.errand import Folder, train_away
 
 _REACH = 3.0  # seconds to open a connection
-_ANSWER = 20.0  # seconds for the cluster to say that it is one
+_ANSWER = 20.0  # seconds for the cluster to let another process in
 _WAIT = 1.0  # seconds between two looks at what was interrupted or lost
 
 
@@ -216,7 +216,7 @@ def _import_ray() -> Any:
 
 
 def _reach(address: str) -> None:
-    """Looks whether a cluster answers, for Ray itself would try for minutes.
+    """Lets another process join the cluster first, for where nobody answers Ray would try for minutes.
 
     Raises:
         UserError: None does.
@@ -235,13 +235,16 @@ def _reach(address: str) -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"no Ray cluster at {address} ({reason}): is it up? `ray status --address {address}`") from None
-    asked = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    join = f"import ray; ray.init(address={address!r}, log_to_driver=False, logging_level='error')"
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", join], capture_output=True, text=True, timeout=_ANSWER, check=False
+        )
     except subprocess.TimeoutExpired:
-        done = None
-    if done is None or done.returncode:
-        raise UserError(f"what listens at {address} does not answer as a Ray cluster: is that the port of its head?")
+        raise UserError(f"what listens at {address} does not answer as a Ray cluster: is that its head?") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        raise UserError(f"cannot join the Ray cluster at {address}: {lines[-1]}")
 
 
 def _data_dir(errand: Errand) -> str:

@@ -8,7 +8,7 @@ from scipy import special
 
 from lowres.ladder.looks import next_look, share
 from lowres.ladder.statistics import LEVEL, Comparison, power
-from lowres.ladder.table import Row, Table
+from lowres.ladder.table import Row, Table, common_seeds
 
 DECIDED = ("pays", "harms", "no difference")
 
@@ -64,7 +64,7 @@ def next_round(
 
 def _step(table: Table, below: Row, row: Row, cost: Callable[[str], float], undone: int) -> _Step:
     first = table.first_look or 0
-    size = next_look(first, len(set(below.accuracies) & set(row.accuracies)))
+    size = next_look(first, len(common_seeds(below.accuracies, row.accuracies, first)))
     cells = frozenset((one.rung, seed) for one in (below, row) for seed in range(size) if seed not in one.accuracies)
     compared = row.comparison
     chance = 1.0 if compared is None else decision(compared, size, LEVEL * share(compared.looks + 1), undone)

@@ -168,14 +168,14 @@ def _crew(errand: Errand, ladder: Ladder, workers: Workers, on: str, address: st
         return Cluster(errand, address, None if workers == "auto" else workers, cpus, gpus)
     if address or (cpus, gpus) != (1, 0.0):
         raise UserError("--address, --cpus and --gpus are of a cluster: give --on ray as well")
-    if workers in (None, 1):
+    if workers is None or workers == 1:
         return Here(errand)
     from lowres.ladder.cores import workers_here
     from lowres.ladder.pool import Pool
 
     kind = place(ladder.base, errand.device).device.type
     count = workers_here(kind) if workers == "auto" else workers
-    return Pool(errand, count, kind) if count and count != 1 else Here(errand)
+    return Here(errand) if count == 1 else Pool(errand, count, kind)
 
 
 def folder_of(ladder: Ladder, out: Path) -> Path:

@@ -137,14 +137,18 @@ def flip_test(differences: Sequence[float]) -> float:
     observed = abs(values.sum()) * (1 - 1e-12)
     if len(values) <= _EXACT:
         return float(np.mean(np.abs(_all_signs(len(values)) @ values) >= observed))
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), (_FLIPS, len(values)))
-    return float((1 + np.sum(np.abs(signs @ values) >= observed)) / (1 + _FLIPS))
+    return float((1 + np.sum(np.abs(_some_signs(len(values)) @ values) >= observed)) / (1 + _FLIPS))
 
 
 @functools.lru_cache(maxsize=_EXACT)
-def _all_signs(count: int) -> npt.NDArray[np.float32]:
+def _all_signs(count: int) -> npt.NDArray[np.float64]:
     bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
-    return (1 - 2 * bits).astype(np.float32)
+    return 1.0 - 2 * bits
+
+
+@functools.lru_cache(maxsize=2)
+def _some_signs(count: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(0).choice((-1.0, 1.0), (_FLIPS, count))
 
 
 def equivalence_test(differences: Sequence[float], margin: float) -> float:
@@ -312,9 +316,15 @@ def _needed(looked: _Looked, effect: float, deviation: float, level: float) -> i
     for look, size in enumerate(look_sizes(looked.fewest), start=1):
         if size >= _MOST:
             break
-        if look > looked.looks and seeds_needed(effect, deviation, level * share(look)) <= size:
+        if look > looked.looks and _sees(size, effect, deviation, level * share(look)):
             return size - have
     return _MOST
+
+
+def _sees(count: int, effect: float, deviation: float, level: float) -> bool:
+    if deviation == 0:
+        return count >= seeds_needed(effect, deviation, level)
+    return power(count, effect, deviation, level) >= POWER
 
 
 def _deviation(values: Sequence[float]) -> float:

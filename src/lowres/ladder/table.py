@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +213,8 @@ def make_table(
     """
     found = [dict(sorted(accuracies.get(rung.name, {}).items())) for rung in ladder.rungs]
     gains = [
-        [above[seed] - below[seed] for seed in above if seed in below] for below, above in itertools.pairwise(found)
+        [above[seed] - below[seed] for seed in common_seeds(below, above, first_look)]
+        for below, above in itertools.pairwise(found)
     ]
     judged = [None, *judge(gains, margin, first_look=first_look)]
     rows = tuple(
@@ -228,6 +229,18 @@ def make_table(
         for rung, values, compared in zip(ladder.rungs, found, judged, strict=True)
     )
     return Table(ladder, tuple(sorted(seeds)), margin, rows, first_look)
+
+
+def common_seeds(below: Container[int], above: Iterable[int], first_look: int | None) -> list[int]:
+    """The seeds that a rung is compared on with the one below.
+
+    With looks, those from 0 to the first that is missing: what a look sees must not depend on what happened to be
+    trained before a ladder was stopped.
+    """
+    common = sorted(seed for seed in above if seed in below)
+    if first_look is None:
+        return common
+    return [seed for place, seed in enumerate(common) if seed == place]
 
 
 @dataclass(frozen=True)
