@@ -100,6 +100,8 @@ class Foreman:
         cell = report.cell
         match report:
             case Begun():
+                before = cells.begun(self._out, cell)
+                self._epochs[cell] = 0 if before is None else len(before.history())
                 self._say(cell, "begun")
             case EpochOver(_, epoch, seconds):
                 self._epochs[cell] = epoch
@@ -119,7 +121,7 @@ class Foreman:
             case Lost(_, reason):
                 self._losses[cell] += 1
                 if self._losses[cell] >= TRIES:
-                    self._hear(Failed(cell, f"{reason}, the {self._losses[cell]}rd time; out of memory?", FAILED))
+                    self._hear(Failed(cell, f"{reason}, for the {TRIES}rd time; is memory short?", FAILED))
                     return
                 self._say(cell, "lost", reason=reason)
                 self._epochs.pop(cell, None)
