@@ -277,6 +277,18 @@ def test_seeds_are_added_until_all_is_decided(done, mini, tmp_path):
     assert len(done.trained()) == trained + 1
 
 
+def test_seeds_that_another_machine_added_merge(done, mini, tmp_path):
+    done.accuracy(lambda rung, seed: 90.0 + random.Random(f"{rung}{seed}").gauss(0, 0.2) + 0.4 * (rung != "plain"))
+    there = climb(mini, out=tmp_path / "there", until_decided=True, budget="1h")
+    assert len(there.rows[0].accuracies) > 3
+    for path in (tmp_path / "there").glob("cells/*/run"):
+        (path / "model.safetensors").touch()
+    trained = len(done.trained())
+    here = climb(mini, out=tmp_path / "here", until_decided=True, budget="1h", merge=[tmp_path / "there"])
+    assert here.to_json() == there.to_json()
+    assert len(done.trained()) == trained
+
+
 def test_no_cell_is_begun_that_would_not_be_done_within_the_budget(done, mini, tmp_path):
     table = climb(mini, out=tmp_path, until_decided=True, budget=5)
     # The first is begun, since nobody knows how long it takes: 10 s.

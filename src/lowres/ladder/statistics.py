@@ -143,7 +143,7 @@ def flip_test(differences: Sequence[float]) -> float:
 @functools.lru_cache(maxsize=_EXACT)
 def _all_signs(count: int) -> npt.NDArray[np.float64]:
     bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
-    return 1.0 - 2 * bits
+    return np.where(bits, -1.0, 1.0)
 
 
 @functools.lru_cache(maxsize=2)
