@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lowres import recipes
-from lowres.data import load_dataset
+from lowres.data import content_checksum, load_dataset
 from lowres.errors import UserError
 from lowres.files import write_json
 from lowres.observers.curves import Curves
@@ -98,6 +98,7 @@ class _Session:
             Curves(path / folder.HISTORY, path / folder.CURVES, recipes.published(built.recipe)),
             *observers,
         ]
+        self.content = content_checksum(built.dataset)
         self.started = manifest.now()
         self.description = {
             **manifest.describe(built.placement.device),
@@ -165,11 +166,17 @@ class _Session:
             raise UserError(f"the checkpoint in {self.path} belongs to another recipe than its recipe.json")
         self.built.learner.load_state_dict(state["learner"])
         begun = folder.load_run(self.path).manifest
+        before = begun.get("data", {}).get("content", self.content)
+        if before != self.content:
+            raise UserError(
+                f"{self.path} was begun on other images called {self.built.recipe.data!r}: their checksums differ; "
+                "point --data-dir to those it had, or train anew without --resume"
+            )
         self.started = begun.get("started", self.started)
         notes = [warning] if warning else []
         here = (self.built.placement.precision, self.built.placement.channels_last)
-        before = (begun.get("precision"), begun.get("channels_last"))
-        if before != (None, None) and here != before:
+        there = (begun.get("precision"), begun.get("channels_last"))
+        if there != (None, None) and here != there:
             notes.append("precision or layout differ from the run's first part: the weights will differ, too")
         return notes
 
@@ -233,6 +240,7 @@ class _Session:
                 "name": built.dataset.name,
                 "dir": None if self.data_dir is None else str(self.data_dir.resolve()),
                 "files": dict(built.dataset.files),
+                "content": self.content,
                 "warnings": list(built.dataset.warnings),
                 "training_images": built.training_images,
                 "mean": built.mean,
