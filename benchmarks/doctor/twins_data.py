@@ -1,5 +1,8 @@
 """Look-alikes of faults of the data: programs that are sound, though a quick reader might object."""
 
+import re
+import textwrap
+
 from bases import CIFAR, IMAGENET
 from operators import twin
 from source import Source
@@ -134,12 +137,19 @@ def augmented_in_the_loop(s: Source) -> Source:
 @twin("C05", bases=("resnet18",), styles=("classes", "notebook"))
 def mixup_in_the_loop(s: Source) -> Source:
     """Mixup: training accuracy is low by design."""
-    return s.line(
+    return s.swap(
         "loss = {criterion}({outputs}, {labels})",
-        "share = np.random.beta(0.2, 0.2)\n"
-        "partner = torch.randperm({images}.size(0), device={device})\n"
-        "{outputs} = {model}(share * {images} + (1 - share) * {images}[partner])\n"
         "loss = share * {criterion}({outputs}, {labels}) + (1 - share) * {criterion}({outputs}, {labels}[partner])",
+    ).sub(
+        rf"^([ \t]*)({re.escape(s.say('{outputs} = {model}({images})'))})\n(?=[ \t]*loss)",
+        lambda m: textwrap.indent(
+            s.say(
+                "share = np.random.beta(0.2, 0.2)\n"
+                "partner = torch.randperm({images}.size(0), device={device})\n"
+                "{outputs} = {model}(share * {images} + (1 - share) * {images}[partner])\n"
+            ),
+            m[1],
+        ),
     )
 
 
