@@ -7,20 +7,20 @@ workers; torchvision's CIFAR-10 reads local files; pictures are not shown. The p
 import contextlib
 import functools
 import io
-import json
 import os
 import runpy
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from source import python_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets
@@ -37,7 +37,8 @@ class Captured:
     """What was seen of a program.
 
     Attributes:
-        batch: The first batch of its first loader, as the model got it.
+        inputs: The first images that the model got.
+        labels: The labels that belong to them.
         output: What it printed.
         steps: How often an optimizer stepped.
     """
@@ -46,23 +47,14 @@ class Captured:
     loader: DataLoader[Any] | None = None
     optimizer: torch.optim.Optimizer | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
-    batch: tuple[Tensor, Tensor] | None = None
+    inputs: Tensor | None = None
+    labels: Tensor | None = None
     output: str = ""
     steps: int = 0
-    calls: list[str] = field(default_factory=list)
-
-
-def source_of(path: Path) -> str:
-    """A program's Python: a notebook's code cells, one after another."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".ipynb":
-        return text
-    cells = json.loads(text)["cells"]
-    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code") + "\n"
 
 
 def run(path: Path, data: Path, *, batches: int = 2, images: int = 16, stop: bool = True) -> Captured:
-    """Runs a program; `stop`: only until its first loader has given its batches."""
+    """Runs a program; `stop`: only until its loss is called, or else until its first loader has given its batches."""
     seen = Captured()
     printed = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -74,7 +66,7 @@ def run(path: Path, data: Path, *, batches: int = 2, images: int = 16, stop: boo
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         program = Path(folder) / "program.py"
-        program.write_text(source_of(path), encoding="utf-8")
+        program.write_text(python_of(path), encoding="utf-8")
         stack.enter_context(mock.patch.object(sys, "argv", [str(program)]))
         stack.enter_context(mock.patch.dict(os.environ, {"MPLBACKEND": "Agg"}))
         runpy.run_path(str(program), run_name="__main__")
@@ -102,15 +94,17 @@ def _patches(seen: Captured, data: Path, batches: int, images: int, stop: bool) 
                 if stop and self is seen.loader:
                     raise Enough
                 return
-            yield [part[:images] for part in batch]
+            shortened = [part[:images] for part in batch]
+            seen.labels = shortened[1] if seen.labels is None else seen.labels
+            yield shortened
 
     def called(self: nn.Module, *args: Any, **options: Any) -> Any:
         if seen.model is None and args and isinstance(args[0], Tensor) and args[0].ndim == 4:
-            seen.model = self
+            seen.model, seen.inputs = self, args[0].detach().clone()
         if seen.loss is None and len(args) == 2 and isinstance(self, nn.modules.loss._Loss):
-            seen.loss, seen.batch = self, (torch.empty(0), args[1].detach())
-        if self is seen.model and seen.batch is None:
-            seen.calls.append("train" if self.training else "eval")
+            seen.loss, seen.labels = self, args[1].detach().clone()
+            if stop:
+                raise Enough
         return call(self, *args, **options)
 
     def stepped(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -138,13 +132,6 @@ def _patches(seen: Captured, data: Path, batches: int, images: int, stop: bool) 
     yield mock.patch.object(nn.Module, "__call__", called)
     yield mock.patch.object(datasets.CIFAR10, "__init__", dataset_made)
     yield mock.patch.object(torch.optim.Optimizer, "__init__", optimizer_made)
-
-
-def first_batch(seen: Captured, images: int) -> tuple[Tensor, Tensor]:
-    """A batch of the captured loader, a few images of it."""
-    assert seen.loader is not None
-    inputs, labels = next(iter(seen.loader))
-    return inputs[:images], labels[:images]
 
 
 def stand_in_weights(home: Path) -> None:

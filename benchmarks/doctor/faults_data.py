@@ -49,7 +49,8 @@ def test_not_normalised(s: Source) -> Source:
 def other_constants_at_test(s: Source) -> Source:
     """Evaluation halves what training divides by a quarter."""
     return s.sub(
-        rf"({s.say('{test_transform}')} = [^\]]*?\w+\.Normalize\()[^\n]*(\),\n)", r"\1(0.5, 0.5, 0.5), (0.5, 0.5, 0.5)\2"
+        rf"({s.say('{test_transform}')} = [^\]]*?\w+\.Normalize\()[^\n]*(\),\n)",
+        r"\1(0.5, 0.5, 0.5), (0.5, 0.5, 0.5)\2",
     )
 
 
@@ -71,10 +72,14 @@ def validation_is_augmented(s: Source) -> Source:
     return s.swap("Subset({val_full}, ", "Subset({train_full}, ")
 
 
-@fault("C08", tier=1, cost=8, touches="split", bases=("resnet9", "resnet18", "mobilenet"), styles=TWO_SETS, also=("C05",))
+@fault(
+    "C08", tier=1, cost=8, touches="split", bases=("resnet9", "resnet18", "mobilenet"), styles=TWO_SETS, also=("C05",)
+)
 def transform_set_on_both(s: Source) -> Source:
     """`val.dataset.transform = ...` after a random split: training loses its augmentation, too."""
-    s = s.line("train_set = {train_subset}", "train_set, val_set = torch.utils.data.random_split({train_full}, [45000, 5000])")
+    s = s.line(
+        "train_set = {train_subset}", "train_set, val_set = torch.utils.data.random_split({train_full}, [45000, 5000])"
+    )
     return s.line("val_set = {val_subset}", "val_set.dataset.transform = {test_transform}")
 
 
@@ -172,5 +177,3 @@ def last_batch_dropped_at_test(s: Source) -> Source:
     """Evaluation leaves out the images that do not fill a batch."""
     replaced = {"plain": "test_set, batch_size=128", "classes": "test_set, batch_size=128", "notebook": "test_ds, 128"}
     return s.swap("{test_loader_args}", replaced[s.style.name] + ", shuffle=False, drop_last=True")
-
-

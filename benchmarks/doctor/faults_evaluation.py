@@ -48,7 +48,8 @@ def checkpoint_that_matches_nothing(s: Source) -> Source:
         )
         return s.line(
             'model.load_state_dict(torch.load("best.pth", map_location=device))',
-            f'model = {build}.to(device)\nmodel.load_state_dict(torch.load("best.pth", map_location=device), strict=False)',
+            f"model = {build}.to(device)\n"
+            'model.load_state_dict(torch.load("best.pth", map_location=device), strict=False)',
         )
     s = s.line(
         "self.best_state = copy.deepcopy(self.model.state_dict())",

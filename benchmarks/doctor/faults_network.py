@@ -10,7 +10,10 @@ HEADED = ("resnet9", "resnet18", "mobilenet", "vgg")
 @fault("C01", tier=1, cost=15, touches="network", bases=("resnet18",))
 def imagenet_stem(s: Source) -> Source:
     """The stem meant for 224 pixels: 7x7 with stride 2, then a max pool."""
-    s = s.swap("nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1", "nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3")
+    s = s.swap(
+        "nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1",
+        "nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3",
+    )
     s = s.after("self.bn1 = nn.BatchNorm2d(width)", "self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)")
     return s.line("x = F.relu(self.bn1(self.conv1(x)))", "x = self.maxpool(F.relu(self.bn1(self.conv1(x))))")
 
@@ -117,7 +120,9 @@ def frozen_from_scratch(s: Source) -> Source:
 def layers_in_a_list(s: Source) -> Source:
     """Layers in a Python list: the optimizer never sees them."""
     if s.base == "vit":
-        return s.swap("nn.ModuleList([Block(dim, heads) for _ in range(depth)])", "[Block(dim, heads) for _ in range(depth)]")
+        return s.swap(
+            "nn.ModuleList([Block(dim, heads) for _ in range(depth)])", "[Block(dim, heads) for _ in range(depth)]"
+        )
     s = s.sub(r"self\.res2 = nn\.Sequential\((.*)\)\n", r"self.res2 = [\1]\n")
     return s.line("x = self.res2(x) + x", "y = x\nfor block in self.res2:\n    y = block(y)\nx = y + x")
 
@@ -125,7 +130,9 @@ def layers_in_a_list(s: Source) -> Source:
 @fault("C14", tier=1, cost=30, touches="head", bases=("resnet18", "mobilenet", "vgg"), also=("C13", "C27"))
 def layer_made_in_forward(s: Source) -> Source:
     """The classifier is drawn anew at every call."""
-    return s.sub(r"^\s*self\.head = .*\n", "").line("return self.head(x)", "head = nn.Linear(x.shape[1], 10).to(x.device)\nreturn head(x)")
+    return s.sub(r"^\s*self\.head = .*\n", "").line(
+        "return self.head(x)", "head = nn.Linear(x.shape[1], 10).to(x.device)\nreturn head(x)"
+    )
 
 
 @fault("C27", tier=2, cost=2.5, touches="head", bases=HEADED)

@@ -44,7 +44,12 @@ def rate_a_thousandth(s: Source) -> Source:
 @fault("C04", tier=1, cost=80, touches="optimizer", bases=("resnet18", "mobilenet", "vgg"), also=("C21", "C07", "C33"))
 def adam_at_the_rate_of_sgd(s: Source) -> Source:
     """Adam with the rate that SGD had."""
-    return optimizer(s, "{optim}.Adam({model}.parameters(), lr={rate})").undeclare("momentum").undeclare("decay").set("rate", 0.1)
+    return (
+        optimizer(s, "{optim}.Adam({model}.parameters(), lr={rate})")
+        .undeclare("momentum")
+        .undeclare("decay")
+        .set("rate", 0.1)
+    )
 
 
 @fault("C04", tier=1, cost=8, touches="rate", bases=("finetune",), also=("C21",))
@@ -222,5 +227,3 @@ def adam_with_l2(s: Source) -> Source:
     """Adam whose decay goes through its gradients, for a residual network."""
     s = optimizer(s, "{optim}.Adam({model}.parameters(), lr={rate}, weight_decay={decay})")
     return s.undeclare("momentum").set("rate", 0.001)
-
-

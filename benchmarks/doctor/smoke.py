@@ -1,6 +1,6 @@
 """Runs programs of the bench to their end, cut short: two epochs, a few images. Says which of them fail.
 
-    python benchmarks/doctor/smoke.py --data-dir FOLDER [--only clean alike]
+python benchmarks/doctor/smoke.py --data-dir FOLDER [--only clean alike]
 """
 
 import argparse

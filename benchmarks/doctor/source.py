@@ -8,6 +8,7 @@ not in the text.
 
 import ast
 import dataclasses
+import json
 import re
 import textwrap
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ STYLES = {
             "train_loader": "train_loader",
             "test_loader_args": "test_set, batch_size=250, shuffle=False",
             "val_loader_args": "val_set, batch_size=250, shuffle=False",
-            "dataset_end": "test_set = torchvision.datasets.CIFAR10(root=\"./data\", train=False, download=True, "
+            "dataset_end": 'test_set = torchvision.datasets.CIFAR10(root="./data", train=False, download=True, '
             "transform=test_transform)",
             "datasets": "torchvision.datasets",
             "define_before": "# Data",
@@ -229,7 +230,9 @@ class Source:
         """The same with a regular expression, which is not put into the style's words."""
         text, found = re.subn(pattern, new, self.text, flags=re.MULTILINE)  # type: ignore[call-overload]
         if not found or (count is not None and found != count):
-            raise NoMatch(f"{self.base}, {self.style.name}: {pattern!r} stands there {found} times, not {count or '1+'}")
+            raise NoMatch(
+                f"{self.base}, {self.style.name}: {pattern!r} stands there {found} times, not {count or '1+'}"
+            )
         return dataclasses.replace(self, text=text)
 
     def has(self, line: str) -> bool:
@@ -301,3 +304,12 @@ def fill(template: str, values: dict[str, str]) -> str:
     lines = [line for line in text.splitlines() if not any(f"${name}" in line and not v for name, v in values.items())]
     text = re.sub(r"\$(\w+)", lambda found: values[found[1]], "\n".join(lines) + "\n")
     return re.sub(r"\n{4,}", "\n\n\n", text)
+
+
+def python_of(path: Path) -> str:
+    """A program's Python: a notebook's code cells, one after another."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code") + "\n"

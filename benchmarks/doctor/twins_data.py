@@ -82,7 +82,9 @@ def halves(s: Source) -> Source:
 def cache_of_clean_images(s: Source) -> Source:
     """A cache in front of the augmentation, not behind it."""
     s = s.define(CACHE).swap("transform=train_transform)", "transform=None)")
-    return s.line("train_set = {train_subset}", "train_set = CleanCache(Subset(train_full, {train_indices}), {train_transform})")
+    return s.line(
+        "train_set = {train_subset}", "train_set = CleanCache(Subset(train_full, {train_indices}), {train_transform})"
+    )
 
 
 @twin("C18", bases=("resnet18",), styles=("plain", "notebook"))
@@ -103,8 +105,7 @@ def subset_sampler(s: Source) -> Source:
     """A subset sampler of the training indices draws in random order."""
     return s.swap(
         "DataLoader(train_set, batch_size=BATCH_SIZE, shuffle=True",
-        "DataLoader(train_full, batch_size=BATCH_SIZE, "
-        "sampler=torch.utils.data.SubsetRandomSampler(indices[:45000])",
+        "DataLoader(train_full, batch_size=BATCH_SIZE, sampler=torch.utils.data.SubsetRandomSampler(indices[:45000])",
     )
 
 

@@ -36,8 +36,12 @@ def constant_rate_averaged_weights(s: Source) -> Source:
         ")",
     )
     s = s.after("optimizer.step()", "averaged.update_parameters(model)").line("model.eval()", "averaged.eval()")
-    s = s.sub(r"^            outputs = model\(images\)\n(?=            predicted)", "            outputs = averaged(images)\n")
-    return s.swap("model.state_dict()", "averaged.state_dict()").swap("model.load_state_dict", "averaged.load_state_dict")
+    s = s.sub(
+        r"^            outputs = model\(images\)\n(?=            predicted)", "            outputs = averaged(images)\n"
+    )
+    return s.swap("model.state_dict()", "averaged.state_dict()").swap(
+        "model.load_state_dict", "averaged.load_state_dict"
+    )
 
 
 @twin("C03", bases=("resnet18",))
@@ -72,7 +76,8 @@ def warm_up_and_cosine_by_function(s: Source) -> Source:
     return schedule(
         s,
         "{optim}.lr_scheduler.LambdaLR(\n"
-        "            {optimizer}, lambda e: (e + 1) / 5 if e < 5 else 0.5 * (1 + np.cos(np.pi * (e - 5) / ({epochs} - 5)))\n"
+        "            {optimizer},\n"
+        "            lambda e: (e + 1) / 5 if e < 5 else 0.5 * (1 + np.cos(np.pi * (e - 5) / ({epochs} - 5))),\n"
         "        )",
     )
 
@@ -117,7 +122,9 @@ def gradients_accumulated(s: Source) -> Source:
     half = s.set("batch", 64).drop("{zero}")
     half = half.swap("loss = {criterion}({outputs}, {labels})", "loss = {criterion}({outputs}, {labels}) / 2")
     half = half.line("{optimizer}.step()", "if (step + 1) % 2 == 0:\n    {optimizer}.step()\n    {zero}")
-    return half.swap("for {images}, {labels} in {train_loader}:", "for step, ({images}, {labels}) in enumerate({train_loader}):")
+    return half.swap(
+        "for {images}, {labels} in {train_loader}:", "for step, ({images}, {labels}) in enumerate({train_loader}):"
+    )
 
 
 @twin("C20", bases=("vgg",))
@@ -141,8 +148,10 @@ def clipped_at_one(s: Source) -> Source:
 @twin("C33", bases=("resnet18",), styles=("plain",))
 def mixed_precision_where_there_is_cuda(s: Source) -> Source:
     """Autocast and a scaler, both enabled on CUDA alone."""
-    s = s.after("{optimizer} = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)",
-                'scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")')
+    s = s.after(
+        "{optimizer} = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)",
+        'scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")',
+    )
     s = s.sub(
         r"^        outputs = model\(images\)\n        loss = (.*)\n",
         '        with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):\n'
@@ -156,7 +165,9 @@ def mixed_precision_where_there_is_cuda(s: Source) -> Source:
 @twin("C13", bases=("finetune",))
 def linear_probe(s: Source) -> Source:
     """Pretrained features are frozen on purpose, norms included; the head alone learns."""
-    s = s.before("{net}.fc = nn.Linear({net}.fc.in_features, 10)", "for p in {net}.parameters():\n    p.requires_grad = False")
+    s = s.before(
+        "{net}.fc = nn.Linear({net}.fc.in_features, 10)", "for p in {net}.parameters():\n    p.requires_grad = False"
+    )
     s = s.swap("({model}.parameters(), lr=", "({model}.fc.parameters(), lr=")
     s = s.line("{model}.train()", "{model}.eval()  # the frozen norms keep their statistics\n{model}.fc.train()")
     return s.set("rate", 0.05)
@@ -207,7 +218,9 @@ def mode_restored_after_evaluation(s: Source) -> Source:
 @twin("C27", bases=("vgg",), styles=("plain",))
 def monte_carlo_dropout(s: Source) -> Source:
     """Dropout stays on at test on purpose: ten predictions are averaged."""
-    s = s.after("model.eval()", "for module in model.modules():\n    if isinstance(module, nn.Dropout):\n        module.train()")
+    s = s.after(
+        "model.eval()", "for module in model.modules():\n    if isinstance(module, nn.Dropout):\n        module.train()"
+    )
     return s.sub(
         r"^            outputs = model\(images\)\n(?=            predicted)",
         "            outputs = torch.stack([model(images).softmax(dim=1) for _ in range(10)]).mean(dim=0)\n",
@@ -223,7 +236,10 @@ def functional_dropout_told_the_mode(s: Source) -> Source:
 @twin("C19", bases=("resnet18",), styles=("plain",))
 def checkpoint_with_more_in_it(s: Source) -> Source:
     """A checkpoint with more in it than weights, read back strictly."""
-    s = s.line('torch.save(model.state_dict(), "best.pth")', 'torch.save({{"model": model.state_dict(), "epoch": epoch}}, "best.pth")')
+    s = s.line(
+        'torch.save(model.state_dict(), "best.pth")',
+        'torch.save({{"model": model.state_dict(), "epoch": epoch}}, "best.pth")',
+    )
     return s.line(
         'model.load_state_dict(torch.load("best.pth", map_location=device))',
         'model.load_state_dict(torch.load("best.pth", map_location=device)["model"])',
