@@ -45,9 +45,8 @@ bench: setup ## measure speed here; LOWRES_DATA_DIR=FOLDER must hold CIFAR-10
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/input_pipeline.py
 
-BENCH_WORK ?= $(HOME)/.cache/lowres/doctor-bench
 bench-doctor: setup ## score the doctor on programs with known faults; LOWRES_DATA_DIR=FOLDER must hold CIFAR-10
-	$(BIN)/python benchmarks/doctor/run.py --data-dir "$(LOWRES_DATA_DIR)" --work "$(BENCH_WORK)" --out benchmarks/results/doctor-bench.json
+	$(BIN)/python benchmarks/doctor/run.py --out benchmarks/results/doctor-bench.json
 
 docs: setup ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -1,7 +1,7 @@
 """Runs the doctor, or a tool it is compared with, over the bench and scores its answers.
 
-    python benchmarks/doctor/run.py --data-dir FOLDER --work FOLDER --out benchmarks/results/doctor-bench.json
-    python benchmarks/doctor/run.py ... --tool torchtest2 --tool-path FOLDER
+    LOWRES_DATA_DIR=FOLDER python benchmarks/doctor/run.py --out benchmarks/results/doctor-bench.json
+    LOWRES_DATA_DIR=FOLDER python benchmarks/doctor/run.py --tool torchtest2 --tool-path FOLDER
 
 Programs are written into the work folder, which should lie outside the repository; answers are kept there, by hash of
 program and tool, so that a run that was stopped goes on where it was. Each program has a process of its own with one
@@ -144,8 +144,10 @@ def outcomes(
 def main() -> None:
     """Runs, scores, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, required=True, help="where CIFAR-10 lies")
-    parser.add_argument("--work", type=Path, required=True, help="folder for programs and answers, kept between runs")
+    data = Path(os.environ.get("LOWRES_DATA_DIR", "data"))
+    parser.add_argument("--data-dir", type=Path, default=data, help="where CIFAR-10 lies; LOWRES_DATA_DIR or data/")
+    work = Path.home() / ".cache" / "lowres" / "doctor-bench"
+    parser.add_argument("--work", type=Path, default=work, help="programs and answers, kept between runs")
     parser.add_argument("--tool", choices=TOOLS, default="doctor")
     parser.add_argument("--tool-path", type=Path, help="folder that the tool was installed into")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2))

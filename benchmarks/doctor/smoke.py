@@ -4,6 +4,7 @@ python benchmarks/doctor/smoke.py --data-dir FOLDER [--only clean alike]
 """
 
 import argparse
+import gc
 import os
 import sys
 import tempfile
@@ -45,10 +46,15 @@ def main() -> None:
             try:
                 seen = capture.run(path, arguments.data_dir, batches=2, images=4, stop=False)
                 last = seen.output.strip().splitlines()[-1:]
-                print(f"ok    {program.name}: {time.perf_counter() - started:.1f} s, {seen.steps} steps, {last}")
+                print(
+                    f"ok    {program.name}: {time.perf_counter() - started:.1f} s, {seen.steps} steps, {last}",
+                    flush=True,
+                )
             except Exception:  # whatever a program raises is what is asked for
                 failed += 1
                 print(f"FAILS {program.name}\n{traceback.format_exc(limit=-3)}")
+            seen = None
+            gc.collect()  # the program's objects refer to each other, and its data sets are large
     sys.exit(1 if failed else 0)
 
 
