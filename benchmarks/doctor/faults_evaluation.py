@@ -7,7 +7,7 @@ from source import Source
 TWO_SETS = ("plain", "classes")
 
 
-@fault("C11", tier=1, cost=3, touches="mode", bases=NORMED)
+@fault("C11", tier=1, cost=3, touches="mode", bases=NORMED, also=("C12", "C27", "C31"))
 def evaluated_in_training_mode(s: Source) -> Source:
     """No `eval()`: norms use the test batch's statistics."""
     return s.drop("{model}.eval()")

@@ -60,7 +60,7 @@ def momentum_of_the_other_framework(s: Source) -> Source:
     return s.sub(r"nn\.BatchNorm2d\((\w[^()]*)\)", r"nn.BatchNorm2d(\1, momentum=0.99)", None)
 
 
-@fault("C12", tier=1, cost=5, touches="network", bases=HEADED)
+@fault("C12", tier=1, cost=5, touches="network", bases=HEADED, also=("C31", "C11"))
 def norm_without_running_statistics(s: Source) -> Source:
     """Evaluation normalises by whatever batch it gets."""
     return s.sub(r"nn\.BatchNorm2d\((\w[^()]*)\)", r"nn.BatchNorm2d(\1, track_running_stats=False)", None)

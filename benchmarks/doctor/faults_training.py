@@ -41,7 +41,14 @@ def rate_a_thousandth(s: Source) -> Source:
     return s.set("rate", s.value("rate") / 1000)
 
 
-@fault("C04", tier=1, cost=80, touches="optimizer", bases=("resnet18", "mobilenet", "vgg"), also=("C21", "C07", "C33"))
+@fault(
+    "C04",
+    tier=1,
+    cost=80,
+    touches="optimizer",
+    bases=("resnet18", "mobilenet", "vgg"),
+    also=("C21", "C07", "C33", "C06"),
+)
 def adam_at_the_rate_of_sgd(s: Source) -> Source:
     """Adam with the rate that SGD had."""
     return (
@@ -158,7 +165,7 @@ def cleared_before_the_step(s: Source) -> Source:
     return s.drop("{zero}").after("loss.backward()", "{zero}")
 
 
-@fault("C33", tier=2, cost=10, touches="loop", bases=("resnet9", "resnet18", "vgg"))
+@fault("C33", tier=2, cost=10, touches="loop", bases=("resnet9", "resnet18", "vgg"), also=("C04",))
 def clipped_to_a_hundredth(s: Source) -> Source:
     """Gradients are cut to a norm of 0.01 at every step."""
     return s.before("{optimizer}.step()", "torch.nn.utils.clip_grad_norm_({model}.parameters(), 0.01)")
