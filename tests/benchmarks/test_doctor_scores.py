@@ -90,12 +90,24 @@ def test_tables_name_programs():
     assert "MISSED op-C01" in report.feedback(outcomes, tallies, answers, accepted)
 
 
-@pytest.mark.parametrize("tool", ["torchtest2", "torch-audit", "mldoct"])
+@pytest.mark.parametrize("tool", expected.TOOLS)
 def test_tables_of_tools_know_classes_and_nothing_else(tool):
     table = expected.TOOLS[tool]
     assert all(kind in {f"C{number:02}" for number in range(1, 37)} for kind in table)
     answers = expected.accepted(tool)({"kind": "C20", "also": ["C15"], "operator": ""})
     assert answers == frozenset(table["C20"]) | frozenset(table.get("C15", ()))
+
+
+def test_the_doctors_table_has_its_register():
+    pytest.importorskip("lowres.doctor")
+    import lowres.doctor.checks  # noqa: F401 - its modules register themselves
+    from lowres.doctor.findings import CHECKS
+
+    listed = {code for codes in expected.DOCTOR.values() for code in codes}
+    assert listed <= set(CHECKS)
+    for check in CHECKS.values():
+        if check.kind in expected.DOCTOR and check.cost != (0, 0) and check.grade != "note":
+            assert check.code in expected.DOCTOR[check.kind], check.code
 
 
 def test_findings_are_read_behind_other_output():
