@@ -34,6 +34,7 @@ import lowres
 from lowres.runs import manifest
 
 HERE = Path(__file__).parent
+COMMAND = "from lowres.app.main import main; main()"
 TOOLS = ("doctor", "torchtest2", "torch-audit", "mldoct")
 
 
@@ -76,7 +77,7 @@ def ask(tool: str, program: Path, arguments: argparse.Namespace, kept: Path) -> 
         "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }
     if tool == "doctor":
-        command = [sys.executable, "-m", "lowres", "doctor", str(program), "--json"]
+        command = [sys.executable, "-c", COMMAND, "doctor", str(program), "--json"]
     else:
         command = [sys.executable, str(HERE / "baselines.py"), tool, str(program)]
     command += ["--data-dir", str(arguments.data_dir)]
@@ -92,9 +93,10 @@ def ask(tool: str, program: Path, arguments: argparse.Namespace, kept: Path) -> 
     except subprocess.TimeoutExpired:
         answer = {"findings": [], "trouble": f"no answer within {arguments.timeout:.0f} s"}
     answer["seconds"] = round(time.perf_counter() - started, 1)
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps(answer), encoding="utf-8")
-    part.replace(kept)
+    if "trouble" not in answer:  # trouble may have been the machine's
+        part = kept.with_suffix(".part")
+        part.write_text(json.dumps(answer), encoding="utf-8")
+        part.replace(kept)
     return answer
 
 

@@ -127,11 +127,12 @@ def test_a_sample_has_of_every_group():
 
 def test_answers_are_asked_for_once_and_kept(tmp_path, monkeypatch):
     # A tool that prints one finding stands in for the doctor.
-    fake = tmp_path / "lowres" / "__main__.py"
-    fake.parent.mkdir()
-    (fake.parent / "__init__.py").write_text("")
-    fake.write_text('print(\'noise\'); print(\'{"findings": [{"code": "LR1", "grade": "note"}]}\')')
-    monkeypatch.setattr(run.lowres, "__file__", str(fake.parent / "__init__.py"))
+    fake = tmp_path / "lowres" / "app" / "main.py"
+    fake.parent.mkdir(parents=True)
+    (tmp_path / "lowres" / "__init__.py").write_text("")
+    document = json.dumps({"findings": [{"code": "LR1", "grade": "note"}]})
+    fake.write_text(f"def main():\n    print('noise')\n    print({document!r})\n")
+    monkeypatch.setattr(run.lowres, "__file__", str(tmp_path / "lowres" / "__init__.py"))
     arguments = argparse.Namespace(tool_path=None, work=tmp_path, data_dir=tmp_path, timeout=60.0)
     kept = tmp_path / "answer.json"
     answer = run.ask("doctor", tmp_path / "p.py", arguments, kept)
@@ -140,3 +141,4 @@ def test_answers_are_asked_for_once_and_kept(tmp_path, monkeypatch):
     assert run.ask("doctor", tmp_path / "p.py", arguments, kept) == answer
     trouble = run.ask("doctor", tmp_path / "p.py", arguments, tmp_path / "other.json")
     assert trouble["trouble"].startswith("exit 9")
+    assert not (tmp_path / "other.json").exists()
