@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench docs clean
+.PHONY: help setup demo test test-fast lint format bench bench-doctor docs clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready ## make .venv with lowres and everything its tests need
 
@@ -44,6 +44,9 @@ format: setup ## let ruff put the code in order
 bench: setup ## measure speed here; LOWRES_DATA_DIR=FOLDER must hold CIFAR-10
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/input_pipeline.py
+
+bench-doctor: setup ## score the doctor on programs with known faults; LOWRES_DATA_DIR=FOLDER must hold CIFAR-10
+	$(BIN)/python benchmarks/doctor/run.py --out benchmarks/results/doctor-bench.json
 
 docs: setup ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
