@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lowres.errors import UserError
     from lowres.ladder import Ladder, Rung, climb, list_ladders, load_ladder
     from lowres.models import create_model, list_models, load_weights, summarise
+    from lowres.models.surgery import adapt, adaptation
     from lowres.recipes import Recipe, list_recipes, load_recipe
     from lowres.runs import Run, evaluate, load_run, predict, train
 
@@ -25,6 +26,7 @@ _HOMES = {
     "lowres.data": ("Augmentation", "Batches", "load_dataset"),
     "lowres.errors": ("UserError",),
     "lowres.ladder": ("Ladder", "Rung", "climb", "list_ladders", "load_ladder"),
+    "lowres.models.surgery": ("adapt", "adaptation"),
     "lowres.models": ("create_model", "list_models", "load_weights", "summarise"),
     "lowres.recipes": ("Recipe", "list_recipes", "load_recipe"),
     "lowres.runs": ("Run", "evaluate", "load_run", "predict", "train"),
@@ -39,6 +41,8 @@ __all__ = [
     "Run",
     "Rung",
     "UserError",
+    "adapt",
+    "adaptation",
     "climb",
     "create_model",
     "evaluate",

@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "accuracy with interval, per class, confusion",
     "predict": "classes and probabilities of image files",
     "compare": "runs side by side",
+    "compare-adaptation": "an ImageNet network as it is, adapted, upsampled",
     "ladder": "which change paid: rungs, seeds, verdicts",
     "models": "the networks there are; the layer table of one",
     "recipes": "the recipes there are; one in full",
@@ -74,7 +75,7 @@ def _run(words: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("command", verb, VERBS, "`lowres --help` lists them")
     # One module a verb, loaded when it is asked for: the help of one does not wait for the imports of all.
-    code: int = importlib.import_module(f"lowres.app.{verb}").run(words[1:])
+    code: int = importlib.import_module(f"lowres.app.{verb.replace('-', '_')}").run(words[1:])
     return code
 
 
@@ -84,7 +85,7 @@ def _help() -> str:
         "",
         "Trains small-image classifiers that match the papers.",
         "",
-        *(f"  {verb:<10} {does}" for verb, does in VERBS.items()),
+        *(f"  {verb:<19} {does}" for verb, does in VERBS.items()),
         "",
         "`lowres VERB --help` shows a verb's options and an example. To begin with:",
         "",

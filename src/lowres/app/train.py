@@ -12,6 +12,7 @@ import tyro
 from lowres import recipes
 from lowres.app.command import parse
 from lowres.errors import UserError
+from lowres.models.imagenet import imagenet_name
 from lowres.recipes import Recipe
 from lowres.training.events import Observer
 
@@ -20,11 +21,13 @@ from lowres.training.events import Observer
 class Train:
     """Trains a recipe, or goes on with an interrupted run.
 
-    The first word names a recipe of the catalogue (`lowres recipes`), a JSON file, or a run folder whose recipe is
-    meant; every field of the recipe is an option.
+    The first word names a recipe of the catalogue (`lowres recipes`), a JSON file, a run folder whose recipe is
+    meant, or an ImageNet network (resnet50, torchvision:resnet50, timm:resnet50d), which is trained from scratch,
+    or fine-tuned where --pretrained or --weights is given; every field of the recipe is an option.
 
         lowres train resnet20-quick --data-dir ~/data
         lowres train resnet20 --epochs 30 --optimizer.lr 0.05 --seed 1
+        lowres train resnet50 --adapt
         lowres train --resume runs/resnet20-quick-cifar10-s0
 
     Attributes:
@@ -59,7 +62,7 @@ def run(words: Sequence[str]) -> int:
             "`lowres train` needs first a recipe or a run to resume: `lowres train resnet20-quick`, "
             "`lowres train --resume RUN`; `lowres recipes` lists the recipes"
         )
-    start = resumed or (_recipe(name) if name is not None else Recipe())
+    start = resumed or (_recipe(name, rest) if name is not None else Recipe())
     asked = parse(Train, rest, "train", Train(start), shown="train [RECIPE|FILE]")
 
     from lowres.observers import Console, TensorBoard
@@ -85,11 +88,14 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _recipe(name: str) -> Recipe:
+def _recipe(name: str, options: Sequence[str]) -> Recipe:
     if name.endswith(".json"):
         return recipes.read(Path(name))
     if (Path(name) / "recipe.json").exists():
         return recipes.read(Path(name) / "recipe.json")
+    if name not in recipes.list_recipes() and (network := imagenet_name(name)) is not None:
+        given = {option.partition("=")[0] for option in options}
+        return recipes.for_imagenet(network, weights=bool(given & {"--pretrained", "--weights"}))
     return recipes.load_recipe(name)
 
 

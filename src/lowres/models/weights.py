@@ -111,6 +111,15 @@ def load_weights(model: nn.Module, source: Path | str | Mapping[str, Tensor]) ->
     return MatchReport("name" if by_name else "structure", tuple(places.items()), ignored)
 
 
+def read_tensors(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a file of weights, by name, as `load_weights` reads it.
+
+    Raises:
+        UserError: The file is missing, damaged or holds more than data.
+    """
+    return _read(Path(path))[0]
+
+
 def _counter(name: str) -> str:
     return f"{name.rpartition('.')[0]}.{COUNTER}"
 

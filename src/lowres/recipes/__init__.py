@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 
+from lowres.recipes.imagenet import for_imagenet
 from lowres.recipes.recipe import Optimizer, Option, Precision, Recipe, Schedule
 from lowres.recipes.registry import Entry, list_recipes, load_recipe, published, recipe_entry, register
 from lowres.recipes.serial import convert, differences, fingerprint, from_dict, read, read_object, to_dict
@@ -20,6 +21,7 @@ __all__ = [
     "convert",
     "differences",
     "fingerprint",
+    "for_imagenet",
     "from_dict",
     "list_recipes",
     "load_recipe",

@@ -133,6 +133,17 @@ class Recipe:
         channels_last: Memory layout; None: what is fast on the device.
         compile: Whether to compile the network with `torch.compile`.
         seed: Of initial weights, data order, augmentation and validation split.
+        adapt: Whether an ImageNet network (torchvision:NAME, timm:NAME) is made one for images of this size.
+        stem: How a pretrained kernel becomes smaller then: its centre ("crop"), or by least squares ("resize").
+        pretrained: Whether to begin with the weights that the network's library publishes.
+        weights: A file of weights to begin with instead; "": none.
+        upsample: Side in pixels that images are enlarged to on the device, bilinearly; 0: they are not.
+        normalise: Mean and std of the pixels: those of the training images ("data"), or those the weights were
+            trained with, where there are weights ("auto"). `mean` and `std` go before either.
+        first_rate: Share of the learning rate that the first layer has; between it and the head, which has all
+            of it, rates grow geometrically with depth.
+        head_epochs: Epochs at the start in which the head alone learns.
+        probe: Whether the head alone learns, from features that are computed once, without augmentation.
     """
 
     name: str = "custom"
@@ -156,6 +167,15 @@ class Recipe:
     channels_last: bool | None = None
     compile: bool = False
     seed: int = 0
+    adapt: bool = False
+    stem: Literal["crop", "resize"] = "crop"
+    pretrained: bool = False
+    weights: str = ""
+    upsample: int = 0
+    normalise: Literal["data", "auto"] = "data"
+    first_rate: float = 1.0
+    head_epochs: int = 0
+    probe: bool = False
 
     def __post_init__(self) -> None:
         _require_names(self)
@@ -175,5 +195,14 @@ class Recipe:
             _require("mean", self.mean, all(map(math.isfinite, self.mean)), "finite")
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise UserError(f"mean has {len(self.mean)} figures and std {len(self.std)}: give one a channel")
+        _require("upsample", self.upsample, self.upsample == 0 or self.upsample >= 8, "0 or at least 8")
+        _require("first_rate", self.first_rate, 0 < self.first_rate <= 1, "above 0, at most 1")
+        _require("head_epochs", self.head_epochs, self.head_epochs >= 0, "at least 0")
+        if self.adapt and self.upsample:
+            raise UserError("adapt and upsample are two roads: change the network, or enlarge the images")
+        if self.pretrained and self.weights:
+            raise UserError("pretrained and weights are two sources: take the library's weights, or those of the file")
+        if self.probe and self.head_epochs:
+            raise UserError("with probe the head alone learns in every epoch: leave head_epochs at 0")
         if (self.mean is None) != (self.std is None):
             raise UserError("mean and std belong together: give both, or neither for the training images' own")

@@ -14,6 +14,11 @@ from lowres.recipes.recipe import Recipe
 
 T = TypeVar("T")
 
+LATER = (
+    *("adapt", "stem", "pretrained", "weights", "upsample", "normalise"),
+    *("first_rate", "head_epochs", "probe"),
+)
+
 
 def convert(kind: type[T], values: Any, where: str) -> T:
     """A dataclass from plain JSON values, checked field by field against its annotations.
@@ -93,9 +98,16 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Sha256 of everything that decides the weights: all fields but the name, in hexadecimal."""
+    """Sha256 of everything that decides the weights: all fields but the name, in hexadecimal.
+
+    Fields that came later (`LATER`) count where they are not at their defaults: recipes from before keep theirs.
+    """
     values = to_dict(from_dict(to_dict(recipe)))  # 1 and 1.0 are the same
     del values["name"]
+    defaults = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    for name in LATER:
+        if values[name] == defaults[name]:
+            del values[name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

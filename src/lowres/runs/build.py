@@ -1,6 +1,6 @@
 """A recipe brought to life: network, optimizers, batches, on their device."""
 
-from collections.abc import Mapping
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -9,11 +9,13 @@ from torch import nn
 from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
-from lowres.models import create_model
-from lowres.recipes import Option, Recipe
+from lowres.models.surgery import head_of
+from lowres.recipes import Recipe
+from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
+from lowres.runs.probe import Features, Probe, freeze
 from lowres.training.device import Placement
 from lowres.training.loop import Learner, Plan, ema
-from lowres.training.optimizers import build_optimizers
+from lowres.training.optimizers import build_optimizers, paces
 from lowres.training.schedules import factor
 
 EVALUATION_BATCH = 500
@@ -34,17 +36,19 @@ class Built:
         placement: Device, precision, layout.
         mean: Taken off the pixels, per channel.
         std: The pixels are divided by it, per channel.
+        probe: Features that were computed once, for a recipe that trains nothing but the head.
     """
 
     recipe: Recipe
     dataset: Dataset
-    batches: Batches
+    batches: Batches | Features
     test: Batches
     validation: Batches | None
     learner: Learner
     placement: Placement
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    probe: Probe | None = None
 
     def plan(self) -> Plan:
         """What the loop is to do."""
@@ -78,26 +82,51 @@ class Built:
         """A network's results on `test` or `validation`."""
         return score(*compute_logits(model, batches, self.placement), self.classes)
 
+    def watch(self, model: nn.Module) -> tuple[float, float]:
+        """Loss and accuracy while training, on the validation images, or the test images where there are none."""
+        if self.probe is not None:
+            found = score(*self.probe.logits(model, self.placement), self.classes)
+        else:
+            found = self.score(model, self.validation or self.test)
+        return found.loss, found.accuracy
 
-def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
+
+def build(
+    recipe: Recipe,
+    dataset: Dataset,
+    placement: Placement,
+    *,
+    begun: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    gradients: int = 0,
+) -> Built:
     """Makes network, batches and optimizers of a recipe.
+
+    Args:
+        recipe: What to make.
+        dataset: The recipe's data.
+        placement: Device, precision, layout.
+        begun: Of a run that goes on: the mean and deviation it began with. Pretrained weights are not needed then.
+        gradients: Images of the backward pass that the report of an adapted network measures with; 0: none.
 
     Raises:
         UserError: The recipe does not fit the data, or names what does not exist.
     """
     train: Images = dataset.train
+    resumed = begun is not None
+    given = (begun if recipe.normalise == "auto" else None) if resumed else constants(recipe)
     held_out: Images | None = None
     if recipe.held_out:
         kept, rest = stratified_split(train.labels, recipe.held_out, recipe.seed)
         train, held_out = train.subset(kept), train.subset(rest)
     channels = train.images.shape[1]
-    mean, std = (recipe.mean, recipe.std) if recipe.mean and recipe.std else mean_std(train.images)
+    mean, std = (recipe.mean, recipe.std) if recipe.mean and recipe.std else given or mean_std(train.images)
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
-    model = network(recipe.model, recipe.model_options, classes=len(train.classes), channels=channels, seed=recipe.seed)
+    model = recipe_network(recipe, classes=len(train.classes), channels=channels, load=not resumed, gradients=gradients)
+    placement = _sound(recipe, model, channels, placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
-    batches = Batches(
+    batches: Batches | Features = Batches(
         train.images,
         train.labels,
         recipe.batch_size,
@@ -109,43 +138,49 @@ def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
         device=placement.device,
         channels_last=placement.channels_last,
     )
+    test = evaluation_batches(dataset.test, mean, std, placement)
+    validation = None if held_out is None else evaluation_batches(held_out, mean, std, placement)
+    forward = torch.compile(model) if recipe.compile else None
+    pace, probe = None, None
+    if recipe.first_rate < 1 or recipe.head_epochs:
+        pace = paces(model, head_of(model, recipe.image_size, channels), recipe.first_rate, recipe.head_epochs)
+    if recipe.probe:
+        still = evaluation_batches(train, mean, std, placement)
+        probe = freeze(model, recipe, channels, placement, still, validation or test)
+        batches, forward = probe.training, probe.head_in(model)
     learner = Learner(
         model,
-        build_optimizers(model, recipe.optimizer),
+        build_optimizers(model, recipe.optimizer, pace),
         ema(model, recipe.ema),
         torch.amp.GradScaler(placement.device.type, enabled=placement.precision == "fp16"),
-        forward=torch.compile(model) if recipe.compile else None,
+        forward=forward,
     )
     return Built(
         recipe=recipe,
         dataset=dataset,
         batches=batches,
-        test=evaluation_batches(dataset.test, mean, std, placement),
-        validation=None if held_out is None else evaluation_batches(held_out, mean, std, placement),
+        test=test,
+        validation=validation,
         learner=learner,
         placement=placement,
         mean=mean,
         std=std,
+        probe=probe,
     )
 
 
-def network(name: str, options: Mapping[str, Option], *, classes: int, channels: int, seed: int = 0) -> nn.Module:
-    """A network for given data.
+def _sound(recipe: Recipe, model: nn.Module, channels: int, placement: Placement) -> Placement:
+    """fp32 where a CPU's bf16 is not to be trusted.
 
-    Args:
-        name: As `create_model` takes it.
-        options: Its options, without those that follow from the data.
-        classes: Outputs.
-        channels: Of the images.
-        seed: Of the initial weights.
-
-    Raises:
-        UserError: There is no such network, or an option is unknown, not possible, or not to be chosen here.
+    oneDNN leaves weight gradients of a bf16 convolution unwritten where its stride meets a map of one pixel, as in
+    ImageNet networks that are given small images as they stand.
     """
-    for option in ("classes", "channels", "seed"):
-        if option in options:
-            raise UserError(f"{option} of {name} follows from the data and the recipe: leave it out of model_options")
-    return create_model(name, classes=classes, channels=channels, seed=seed, **options)
+    if placement.device.type != "cpu" or placement.precision != "bf16":
+        return placement
+    if not shrinks_beyond_a_pixel(recipe, model, channels):
+        return placement
+    note = "precision fp32: a stride meets a map of one pixel, whose gradients this device gets wrong in bf16"
+    return dataclasses.replace(placement, precision="fp32", notes=(*placement.notes, note))
 
 
 def evaluation_batches(

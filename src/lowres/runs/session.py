@@ -14,6 +14,7 @@ from lowres import recipes
 from lowres.data import content_checksum, load_dataset
 from lowres.errors import UserError
 from lowres.files import write_json
+from lowres.models.surgery import adaptation
 from lowres.observers.curves import Curves
 from lowres.observers.history import History
 from lowres.recipes import Recipe
@@ -75,7 +76,7 @@ def train(
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
     dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
     with _own_randomness(placement.device):
-        built = build(recipe, dataset, placement)
+        built = build(recipe, dataset, placement, begun=None if begun is None else _constants(begun), gradients=8)
         place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
         with folder.lock(place_of_run):
             session = _Session(place_of_run, built, observers, data_dir, keep_weights)
@@ -113,7 +114,8 @@ class _Session:
     def run(self, *, resumed: bool) -> None:
         """Trains to the end, or says why not."""
         built, learner = self.built, self.built.learner
-        notes = [*built.placement.notes, *built.dataset.warnings]
+        report = adaptation(built.learner.model)
+        notes = [*built.placement.notes, *built.dataset.warnings, *(report.lines(table=False) if report else ())]
         if resumed:
             notes += self._resume()
         else:
@@ -156,8 +158,7 @@ class _Session:
         self.emit(Finished(self.path, result))
 
     def _evaluate(self, model: nn.Module) -> tuple[float, float]:
-        found = self.built.score(model, self.built.validation or self.built.test)
-        return found.loss, found.accuracy
+        return self.built.watch(model)
 
     def _resume(self) -> list[str]:
         """Takes up the last checkpoint; returns what there is to say about it."""
@@ -272,6 +273,12 @@ def _begun(path: Path, recipe: Recipe | None) -> Run:
             f"`lowres evaluate {path}` looks closer"
         )
     return run
+
+
+def _constants(begun: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and deviation that a run began with."""
+    data = begun.manifest.get("data", {})
+    return tuple(data.get("mean", ())), tuple(data.get("std", ()))
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
 from lowres.models import load_weights
 from lowres.recipes import Option, Precision, Recipe
-from lowres.runs.build import evaluation_batches, network
+from lowres.runs.build import evaluation_batches
 from lowres.runs.folder import load_run
+from lowres.runs.network import network
 from lowres.runs.weights import Weights, read_weights
 from lowres.training.device import Placement, place
 

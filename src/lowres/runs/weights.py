@@ -12,7 +12,7 @@ from torch import nn
 from lowres.errors import UserError
 from lowres.files import atomic
 from lowres.recipes import Precision, Recipe, convert
-from lowres.runs.build import network
+from lowres.runs.network import recipe_network
 
 METADATA = "lowres"
 
@@ -58,8 +58,7 @@ class Weights(Facts):
         Raises:
             UserError: The tensors are not those of the recipe's network.
         """
-        options = self.recipe.model_options
-        model = network(self.recipe.model, options, classes=len(self.classes), channels=len(self.mean))
+        model = recipe_network(self.recipe, classes=len(self.classes), channels=len(self.mean), load=False)
         try:
             model.load_state_dict(load_file(self.path))
         except RuntimeError as error:

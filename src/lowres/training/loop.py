@@ -146,6 +146,7 @@ def fit(
         torch.manual_seed((plan.seed + 1) * 1_000_003 + epoch)
         if hasattr(batches, "epoch"):
             batches.epoch = epoch
+        _thaw(learner, epoch)
         trained = train_epoch(learner, batches, plan, emit)
         learner.epoch = epoch + 1
         loss, accuracy = evaluate(learner.model)
@@ -165,6 +166,16 @@ def fit(
         )
         keep(learner, record)
         emit(record)
+
+
+def _thaw(learner: Learner, epoch: int) -> None:
+    """Lets those parameters learn whose epoch has come; the others need no gradient, which saves their backward."""
+    for optimizer in learner.optimizers:
+        for group in optimizer.param_groups:
+            if "from_epoch" in group:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(epoch >= group["from_epoch"])
+                    parameter.grad = None if epoch < group["from_epoch"] else parameter.grad
 
 
 def train_epoch(learner: Learner, batches: Loader, plan: Plan, emit: Observer) -> Stepped:

@@ -1,17 +1,24 @@
 """Optimizers of a recipe: which parameters each one has, and with what decay."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lowres.errors import UserError
 from lowres.models.blocks import SqueezeExcite
 from lowres.recipes import Optimizer
 from lowres.training.muon import Muon
 
+Pace = tuple[float, int]
+"""Share of the learning rate, and the epoch from which on there is any."""
 
-def build_optimizers(model: nn.Module, spec: Optimizer) -> list[torch.optim.Optimizer]:
+
+def build_optimizers(
+    model: nn.Module, spec: Optimizer, pace: Mapping[int, Pace] | None = None
+) -> list[torch.optim.Optimizer]:
     """The optimizers of a recipe over a network's trainable parameters, each parameter in exactly one.
 
     Every parameter group carries "peak", the learning rate where the schedule's factor is 1.
@@ -19,16 +26,20 @@ def build_optimizers(model: nn.Module, spec: Optimizer) -> list[torch.optim.Opti
     Args:
         model: The network, on its device already.
         spec: What the recipe says.
+        pace: Of parameters, by their `id`, that learn at a rate of their own or from a later epoch on.
 
     Returns:
         One optimizer, or two where Muon has the convolution kernels.
     """
     orthogonal, decayed, free = split_parameters(model, spec)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": spec.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = [part for group in groups if group["params"] for part in _by_pace(group, pace)]
+    groups.sort(key=lambda group: -group.get("scale", 1.0))  # the first group's rate is the one that is shown
+    if pace and orthogonal:
+        raise UserError("muon has one rate for all depths: fine-tune with --optimizer.name sgd or adamw")
     optimizers: list[torch.optim.Optimizer] = []
     if groups and spec.name == "adamw":
         fused = _fused(torch.optim.AdamW, decayed + free)
@@ -40,8 +51,46 @@ def build_optimizers(model: nn.Module, spec: Optimizer) -> list[torch.optim.Opti
         optimizers.append(Muon(orthogonal, lr=spec.muon_lr, momentum=spec.muon_momentum))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
+            group["peak"] = group["lr"] = group["lr"] * group.get("scale", 1.0)
     return optimizers
+
+
+def _by_pace(group: dict[str, Any], pace: Mapping[int, Pace] | None) -> list[dict[str, Any]]:
+    """A group of parameters, in parts that learn alike."""
+    if not pace:
+        return [group]
+    parts: dict[Pace, list[Tensor]] = {}
+    for parameter in group["params"]:
+        parts.setdefault(pace[id(parameter)], []).append(parameter)
+    return [
+        {**group, "params": parameters, "scale": scale, "from_epoch": start}
+        for (scale, start), parameters in parts.items()
+    ]
+
+
+def paces(model: nn.Module, head: str, first_rate: float, head_epochs: int) -> dict[int, Pace]:
+    """How fast each parameter learns, by its `id`: the head at the full rate, the first layer at `first_rate`.
+
+    In between, rates grow geometrically with depth (Howard 2018, "ULMFiT", section 3.2, divides by a constant from
+    layer to layer), in steps of an eighth of the depth, so that groups stay few.
+
+    Args:
+        model: The network.
+        head: The name of its last layer.
+        first_rate: Share of the rate that the first layer has.
+        head_epochs: The epoch from which all but the head learns.
+    """
+    layers = [
+        list(layer.parameters(recurse=False))
+        for name, layer in model.named_modules()
+        if name != head and next(layer.parameters(recurse=False), None) is not None
+    ]
+    found: dict[int, Pace] = {}
+    for index, parameters in enumerate(layers):
+        eighth = 8 * index // max(len(layers), 1)
+        for parameter in parameters:
+            found.setdefault(id(parameter), (first_rate ** (1 - eighth / 8), head_epochs))
+    return found | {id(p): (1.0, 0) for p in model.get_submodule(head).parameters()}
 
 
 def split_parameters(model: nn.Module, spec: Optimizer) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:

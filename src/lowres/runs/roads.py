@@ -1,0 +1,165 @@
+"""The roads from an ImageNet network to small images, compared at equal budget: as it is, adapted, upsampled."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowres.data import Augmentation, Dataset
+from lowres.errors import UserError
+from lowres.models import imagenet
+from lowres.models.surgery import figures
+from lowres.recipes import Optimizer, Recipe, Schedule
+from lowres.runs.brief import brief
+from lowres.runs.network import recipe_network
+
+
+@dataclass(frozen=True)
+class Road:
+    """One way to train a network on small images, and what it reached.
+
+    Attributes:
+        name: "as it is", "adapted", "upsampled to 128".
+        weights: What it began with: "scratch", or what the weights are called.
+        accuracies: Of each seed, in percent, last epoch.
+        interval: Of the first seed's accuracy: 95 %, by the number of test images.
+        parameters: Trainable.
+        multiply_adds: For one image.
+        images_per_second: In training, the mean over seeds.
+        seconds: Of training, all seeds.
+        reason: Why it was not taken; "" where it was.
+    """
+
+    name: str
+    weights: str
+    accuracies: tuple[float, ...] = ()
+    interval: tuple[float, float] | None = None
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    images_per_second: float | None = None
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def mean(self) -> float | None:
+        """Mean accuracy over the seeds."""
+        return statistics.mean(self.accuracies) if self.accuracies else None
+
+
+def common(model: str, epochs: int, batch_size: int, image_size: int) -> Recipe:
+    """The recipe that all roads share: what differs between them is the network and its first weights."""
+    return Recipe(
+        name="compare-adaptation",
+        model=model,
+        image_size=image_size,
+        augmentation=Augmentation(crop=image_size // 8, padding="zero", flip="random"),
+        optimizer=Optimizer(lr=0.02, momentum=0.9, nesterov=True, weight_decay=5e-4, decay="kernels"),
+        schedule=Schedule("triangle", warmup=0.2),
+        epochs=epochs,
+        batch_size=batch_size,
+        clip=1.0,
+    )
+
+
+def roads(
+    model: str,
+    dataset: Dataset,
+    *,
+    epochs: int,
+    seeds: int,
+    batch_size: int = 64,
+    upsample: int = 128,
+    stem: str = "crop",
+    weights: Path | None = None,
+    download: bool = False,
+    out: Path,
+    device: str = "auto",
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Road]:
+    """Trains each road with each seed.
+
+    Args:
+        model: An ImageNet network.
+        dataset: What it is trained and scored on.
+        epochs: Of each training.
+        seeds: From 0.
+        batch_size: Images in a step.
+        upsample: Side that images are enlarged to on that road.
+        stem: "crop" or "resize": how a pretrained stem becomes smaller.
+        weights: A file of weights to begin with; None: the library's, where they are on this machine.
+        download: Whether the library may get them.
+        out: The folder in which results are kept; a comparison that was killed goes on from there.
+        device: "auto", "cpu", "cuda", ...
+        tell: Gets a line when a training ends.
+
+    Raises:
+        UserError: There is no such network, or its weights cannot be had.
+    """
+    name = imagenet.imagenet_name(model)
+    if name is None:
+        raise UserError(f"{model} is made for small images already: name an ImageNet network, such as resnet18")
+    base = common(name, epochs, batch_size, dataset.train.images.shape[-1])
+    ways: dict[str, dict[str, Any]] = {
+        "as it is": {},
+        "adapted": {"adapt": True, "stem": stem},
+        f"upsampled to {upsample}": {"upsample": upsample},
+    }
+    found: list[Road] = []
+    for label, start in _starts(name, weights, download).items():
+        for way, options in ways.items():
+            if isinstance(start, str):
+                found.append(Road(way, label, reason=start))
+                continue
+            recipe = dataclasses.replace(base, **options, **start)
+            found.append(_road(way, label, recipe, dataset, seeds, out, device, tell))
+    return found
+
+
+def _starts(name: str, weights: Path | None, download: bool) -> dict[str, dict[str, Any] | str]:
+    """What the roads begin with, by its label: fields of a recipe, or the reason why it is left out."""
+    starts: dict[str, dict[str, Any] | str] = {"scratch": {}}
+    own = imagenet.published(name)
+    if weights is not None:
+        known = weights.suffix == ".safetensors" or (own is not None and weights.name == own.file.name)
+        starts[weights.name] = {"weights": str(weights), "normalise": "auto" if known else "data"}
+    elif own is not None and (own.here or download):
+        starts["pretrained"] = {"pretrained": True, "normalise": "auto"}
+    elif own is not None:
+        starts["pretrained"] = f"no weights at {own.file}: --download gets them, --weights FILE names others"
+    return starts
+
+
+def _road(
+    way: str,
+    label: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    seeds: int,
+    out: Path,
+    device: str,
+    tell: Callable[[str], None],
+) -> Road:
+    channels = dataset.train.images.shape[1]
+    network = recipe_network(recipe, classes=len(dataset.classes), channels=channels, load=False)
+    measured = figures(network, recipe.image_size, channels=channels)
+    if measured.error:
+        return Road(way, label, parameters=measured.parameters, reason=measured.error)
+    results = []
+    for seed in range(seeds):
+        file = out / f"{recipe.model.partition(':')[2]}-{way}-{label}-s{seed}.json".replace(" ", "-")
+        result, _ = brief(dataclasses.replace(recipe, seed=seed), dataset, device=device, kept=file, curve=False)
+        tell(f"{way}, {label}, seed {seed}: {result['accuracy']:.2f} %, {result['seconds']:.0f} s")
+        results.append(result)
+    low, high = results[0]["interval"]
+    return Road(
+        name=way,
+        weights=label,
+        accuracies=tuple(result["accuracy"] for result in results),
+        interval=(low, high),
+        parameters=results[0]["parameters"],
+        multiply_adds=measured.multiply_adds,
+        images_per_second=statistics.mean(r["history"][-1]["images_per_second"] for r in results),
+        seconds=sum(result["seconds"] for result in results),
+    )
