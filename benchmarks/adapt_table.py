@@ -14,6 +14,7 @@ Each network leaves its figures in --work; a run that was killed goes on from th
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 import tempfile
@@ -26,7 +27,9 @@ from safetensors.torch import load_file, save_file
 
 from lowres.files import write_json
 from lowres.models import imagenet
-from lowres.models.surgery import Report, adapt, adaptation, head_of
+from lowres.models.surgery import Report, adapt, adaptation, head_of, with_head, zero_gradient_share
+from lowres.models.surgery.figures import learning_mode, random_images
+from lowres.models.surgery.measure import native_trace
 from lowres.runs import manifest
 
 SIZE, CLASSES = 32, 10
@@ -39,22 +42,34 @@ def examine(name: str) -> dict:
     model = imagenet.build(f"torchvision:{name}", seed=0)
     parameters = sum(p.numel() for p in model.parameters())
     batch = 2 if parameters > LARGE else 8
-    adapted = adapt(model, SIZE, CLASSES, stem="new", seed=0, gradients=batch)
-    del model
+    adapted = adapt(model, SIZE, CLASSES, stem="new", seed=0, gradients=0)
+    before = None
     report = adaptation(adapted)
     assert isinstance(report, Report)
-    images = torch.randn(batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    adapted.train()
+    if not report.before.error:
+        as_it_is = with_head(model, CLASSES, seed=0)
+        before = zero_gradient_share(as_it_is, SIZE, vectors=vectors(model), batch=batch)
+        del as_it_is
+    aside = vectors(model)
+    del model
+    images = random_images(batch, 3, SIZE, seed=0)
+    learning_mode(adapted)
     logits = adapted(images)
     assert logits.shape == (batch, CLASSES)
     F.cross_entropy(logits, torch.arange(batch) % CLASSES).backward()
+    kernels = [
+        module.weight.grad
+        for key, module in adapted.named_modules()
+        if isinstance(module, torch.nn.Conv2d) and key not in aside
+    ]
+    zero = sum(int((gradient == 0).sum()) for gradient in kernels) / sum(gradient.numel() for gradient in kernels)
     finite = all(p.grad is not None and bool(p.grad.isfinite().all()) for p in adapted.parameters())
     for parameter in adapted.parameters():
         parameter.grad = None
     return {
         "network": name,
-        "before": figures(report.before),
-        "after": figures(report.after),
+        "before": figures(dataclasses.replace(report.before, zero_gradient=before)),
+        "after": figures(dataclasses.replace(report.after, zero_gradient=zero)),
         "native_size": report.native_size,
         "native_map": report.native_map,
         "changes": [str(change) for change in report.changes],
@@ -65,6 +80,11 @@ def examine(name: str) -> dict:
         "safetensors_round_trip": round_trip(name, adapted, images),
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def vectors(model: torch.nn.Module) -> frozenset[str]:
+    """Convolutions that see pooled vectors."""
+    return native_trace(model).vectors
 
 
 def round_trip(name: str, adapted: torch.nn.Module, images: torch.Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from lowres.models.surgery.measure import DoesNotFit, trace
 from lowres.models.surgery.report import Figures, Layer
@@ -24,7 +24,7 @@ def figures(
     """
     parameters = sum(p.numel() for p in model.parameters())
     try:
-        seen = trace(model, image_size, channels=channels)
+        seen = trace(model, image_size, channels=channels, count=True)
     except DoesNotFit as error:
         return Figures(parameters, error=str(error))
     working = [call for call in seen.on_maps(vectors) if call.kind == "convolution"]
@@ -45,6 +45,22 @@ def figures(
         else None,
         layers=tuple(Layer(c.name, c.label, c.before, c.after, c.parameters) for c in seen.calls),
     )
+
+
+def random_images(batch: int, channels: int, image_size: int, seed: int) -> Tensor:
+    """Coarse noise with some fine noise, float32, (N, C, H, W), of deviation near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(batch, channels, 4, 4, generator=generator)
+    noise = torch.randn(batch, channels, image_size, image_size, generator=generator)
+    return F.interpolate(coarse, size=(image_size, image_size), mode="bilinear") + noise / 4
+
+
+def learning_mode(model: nn.Module) -> None:
+    """Training mode, with nothing dropped: units and paths that are dropped have no gradient by chance."""
+    model.train()
+    for module in model.modules():
+        if type(module).__name__ in DROPPING:
+            module.eval()
 
 
 def zero_gradient_share(
@@ -71,10 +87,7 @@ def zero_gradient_share(
         seed: Of the images.
     """
     device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(batch, channels, 4, 4, generator=generator)
-    noise = torch.randn(batch, channels, image_size, image_size, generator=generator)
-    images = (F.interpolate(coarse, size=(image_size, image_size), mode="bilinear") + noise / 4).to(device)
+    images = random_images(batch, channels, image_size, seed).to(device)
     modes = {module: module.training for module in model.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     kernels = [
@@ -83,10 +96,7 @@ def zero_gradient_share(
         if isinstance(module, nn.Conv2d) and name not in vectors and module.weight.requires_grad
     ]
     try:
-        model.train()
-        for module in model.modules():
-            if type(module).__name__ in DROPPING:
-                module.eval()
+        learning_mode(model)
         with torch.enable_grad():
             logits = model(images)
             labels = torch.arange(batch, device=device) % logits.shape[1]

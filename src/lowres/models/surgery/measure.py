@@ -65,7 +65,7 @@ class Trace:
         calls: In the order of execution.
         weighted: Linear layers and convolutions with the shape of what they gave, in the order of execution.
         output: Shape of what the network gave.
-        multiply_adds: Of all matrix products and convolutions, those of attention too.
+        multiply_adds: Of all matrix products and convolutions, those of attention too; 0 where not counted.
     """
 
     size: int
@@ -88,7 +88,7 @@ class Trace:
         return frozenset(call.name for call in self.calls if call.kind == "convolution" and call.before == 1)
 
 
-def trace(model: nn.Module, size: int, *, channels: int = 3, plan: bool = False) -> Trace:
+def trace(model: nn.Module, size: int, *, channels: int = 3, plan: bool = False, count: bool = False) -> Trace:
     """Passes one image through a copy of the network that has shapes only.
 
     Args:
@@ -97,26 +97,28 @@ def trace(model: nn.Module, size: int, *, channels: int = 3, plan: bool = False)
         channels: Of the image.
         plan: Take partitioned attention, which keeps sizes, for the identity: its partitions are planned later,
             from the sizes seen here.
+        count: Count multiply-adds, which takes twice the time.
 
     Raises:
         DoesNotFit: The network does not take such images.
     """
     skeleton = meta_copy(model).eval()
     recorder = _Recorder()
-    flops = FlopCounterMode(display=False)
+    flops = FlopCounterMode(display=False) if count else None
     image = torch.empty(1, channels, size, size, device="meta")
-    if plan:
-        for layer in skeleton.modules():
-            if isinstance(layer, PartitionAttentionLayer):
-                layer.forward = _same
+    for layer in skeleton.modules():
+        # A normalisation changes no size; without values it would be taken apart into a dozen operations.
+        if isinstance(layer, nn.BatchNorm2d) or (plan and isinstance(layer, PartitionAttentionLayer)):
+            layer.forward = _same
     try:
-        with recorder.hooked(skeleton), flops, recorder:
+        with recorder.hooked(skeleton), flops or contextlib.nullcontext(), recorder:
             output = skeleton(image)
     except Exception as error:  # whatever a foreign network raises at a size that it cannot take
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DoesNotFit(f"the network does not take {channels}x{size}x{size} images: {reason}") from error
     shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-    return Trace(size, tuple(recorder.calls), tuple(recorder.weighted), shape, flops.get_total_flops() // 2)
+    multiply_adds = flops.get_total_flops() // 2 if flops else 0
+    return Trace(size, tuple(recorder.calls), tuple(recorder.weighted), shape, multiply_adds)
 
 
 def native_trace(model: nn.Module, channels: int = 3) -> Trace:
