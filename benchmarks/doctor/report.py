@@ -28,6 +28,13 @@ def summarise(outcomes: Sequence[Outcome], tallies: Sequence[Tally]) -> dict[str
     }
 
 
+def compact(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result for a file: operators as found and there, the programs' names left to those who run it again."""
+    operators = {name: f"{row['found']}/{row['there']}" for name, row in result["operators"].items()}
+    alarms = {code: len(names) for code, names in result["false_alarms"].items()}
+    return {**result, "operators": operators, "false_alarms": alarms}
+
+
 def text(tool: str, result: Mapping[str, Any]) -> str:
     """The result for a terminal."""
     groups = ", ".join(f"{number} {group}" for group, number in result["programs"].items())

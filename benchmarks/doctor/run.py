@@ -78,6 +78,7 @@ def ask(tool: str, program: Path, arguments: argparse.Namespace, kept: Path) -> 
     }
     if tool == "doctor":
         command = [sys.executable, "-c", COMMAND, "doctor", str(program), "--json"]
+        command += ["--seconds", str(arguments.seconds)] if arguments.seconds else []
     else:
         command = [sys.executable, str(HERE / "baselines.py"), tool, str(program)]
     command += ["--data-dir", str(arguments.data_dir)]
@@ -111,7 +112,12 @@ def read(printed: str) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None
     findings = [{key: f.get(key) for key in ("code", "grade", "cost", "title")} for f in document["findings"]]
-    return {"findings": findings}
+    answer: dict[str, Any] = {"findings": findings}
+    if document.get("problem"):
+        answer["problem"] = document["problem"]
+        if not findings:
+            answer["trouble"] = document["problem"]
+    return answer
 
 
 def outcomes(
@@ -154,6 +160,7 @@ def main() -> None:
     parser.add_argument("--tool-path", type=Path, help="folder that the tool was installed into")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2))
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for a program")
+    parser.add_argument("--seconds", type=float, help="the doctor's own limit; by default its default")
     parser.add_argument("--sample", type=int, help="only about that many programs, of each group its share")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--names", nargs="+", help="only programs whose names contain one of these")
@@ -178,14 +185,14 @@ def main() -> None:
     if arguments.tool != "doctor" and arguments.tool_path:
         path = [str(arguments.tool_path)]
         result["version"] = next(d.version for d in importlib.metadata.distributions(name=arguments.tool, path=path))
-    print(report.text(arguments.tool, result))
     if arguments.feedback:
         with arguments.feedback.open("a", encoding="utf-8") as file:
             file.write(report.feedback(found, tallies, [answer for _, answer in pairs], accepted))
     if arguments.out:
         document = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
-        document[arguments.tool] = result
+        document[arguments.tool] = report.compact(result)
         arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(report.text(arguments.tool, result))
 
 
 if __name__ == "__main__":

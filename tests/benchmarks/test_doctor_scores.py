@@ -86,6 +86,8 @@ def test_tables_name_programs():
     assert scoring.false_alarms(outcomes, tallies) == {"LR07": ["c"]}
     result = report.summarise(outcomes, tallies)
     assert "LR07 x1: c" in report.text("doctor", result)
+    assert report.compact(result)["operators"] == {"op-C01": "1/2"}
+    assert report.compact(result)["false_alarms"] == {"LR07": 1}
     answers = [{"findings": [{"code": c, "grade": g} for c, g in one.findings]} for one in outcomes]
     assert "MISSED op-C01" in report.feedback(outcomes, tallies, answers, accepted)
 
@@ -114,6 +116,7 @@ def test_findings_are_read_behind_other_output():
     document = {"findings": [{"code": "LR101", "grade": "error", "cost": 3.0, "title": "t", "line": 4}]}
     found = run.read("epoch 1\n" + json.dumps(document, indent=1) + "\n")
     assert found == {"findings": [{"code": "LR101", "grade": "error", "cost": 3.0, "title": "t"}]}
+    assert run.read('{"findings": [], "problem": "too slow"}')["trouble"] == "too slow"
     assert run.read("no JSON\n") is None
     assert run.read('{"half":\n') is None
 
@@ -133,7 +136,7 @@ def test_answers_are_asked_for_once_and_kept(tmp_path, monkeypatch):
     document = json.dumps({"findings": [{"code": "LR1", "grade": "note"}]})
     fake.write_text(f"def main():\n    print('noise')\n    print({document!r})\n")
     monkeypatch.setattr(run.lowres, "__file__", str(tmp_path / "lowres" / "__init__.py"))
-    arguments = argparse.Namespace(tool_path=None, work=tmp_path, data_dir=tmp_path, timeout=60.0)
+    arguments = argparse.Namespace(tool_path=None, work=tmp_path, data_dir=tmp_path, timeout=60.0, seconds=None)
     kept = tmp_path / "answer.json"
     answer = run.ask("doctor", tmp_path / "p.py", arguments, kept)
     assert [f["code"] for f in answer["findings"]] == ["LR1"]
