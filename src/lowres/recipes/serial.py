@@ -93,10 +93,26 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Sha256 of everything that decides the weights: all fields but the name, in hexadecimal."""
-    values = to_dict(from_dict(to_dict(recipe)))  # 1 and 1.0 are the same
+    """Sha256 of everything that decides the result: all fields but the name, in hexadecimal.
+
+    Fields that came later are left out where they have their default, so that older runs keep their fingerprints.
+    """
+    same = from_dict(to_dict(recipe))  # 1 and 1.0 are the same
+    values = _without_later_defaults(same, to_dict(same))
     del values["name"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _without_later_defaults(part: Any, values: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for f in dataclasses.fields(part):
+        value = getattr(part, f.name)
+        if f.metadata.get("later") and value == f.default:
+            continue
+        kept[f.name] = (
+            _without_later_defaults(value, values[f.name]) if dataclasses.is_dataclass(value) else values[f.name]
+        )
+    return kept
 
 
 def differences(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -1,15 +1,18 @@
 """A recipe brought to life: network, optimizers, batches, on their device."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
-from lowres.models import create_model
+from lowres.evaluation.views import VIEWS, compute_averaged_logits
+from lowres.models import create_model, whiten
+from lowres.models.whitening import SAMPLE
 from lowres.recipes import Option, Recipe
 from lowres.training.device import Placement
 from lowres.training.loop import Learner, Plan, ema
@@ -57,6 +60,7 @@ class Built:
             label_smoothing=recipe.label_smoothing,
             accumulate=recipe.accumulate,
             clip=recipe.clip,
+            evaluate_every=recipe.evaluate_every,
         )
 
     @property
@@ -75,8 +79,12 @@ class Built:
         return sum(p.numel() for p in self.learner.model.parameters() if p.requires_grad)
 
     def score(self, model: nn.Module, batches: Batches) -> Score:
-        """A network's results on `test` or `validation`."""
+        """A network's results on `test` or `validation`, from one view of each image."""
         return score(*compute_logits(model, batches, self.placement), self.classes)
+
+    def final_score(self, model: nn.Module, batches: Batches) -> Score:
+        """The finished network's results, with the test-time augmentation that the recipe has."""
+        return score_as_asked(model, batches, self.placement, self.recipe, self.classes)
 
 
 def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
@@ -95,6 +103,7 @@ def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
     model = network(recipe.model, recipe.model_options, classes=len(train.classes), channels=channels, seed=recipe.seed)
+    whiten(model, _sample(train, mean, std))
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
     batches = Batches(
@@ -127,6 +136,24 @@ def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
         mean=mean,
         std=std,
     )
+
+
+def _sample(images: Images, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Some training images, spread evenly, normalised but not augmented, on the CPU."""
+    some = images.images[:: -(-len(images) // SAMPLE)].float() / 255
+    return (some - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+
+
+def score_as_asked(
+    model: nn.Module, batches: Batches, placement: Placement, recipe: Recipe, classes: tuple[str, ...]
+) -> Score:
+    """A network's results with the test-time augmentation of a recipe, which the score then names."""
+    if recipe.tta == "none":
+        return score(*compute_logits(model, batches, placement), classes)
+    views = VIEWS[recipe.tta]
+    plain, averaged, labels = compute_averaged_logits(model, batches, placement, views, recipe.tta_below)
+    without = score(plain, labels, classes).accuracy
+    return dataclasses.replace(score(averaged, labels, classes), tta=recipe.tta, accuracy_without_tta=without)
 
 
 def network(name: str, options: Mapping[str, Option], *, classes: int, channels: int, seed: int = 0) -> nn.Module:
