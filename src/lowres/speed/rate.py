@@ -48,13 +48,14 @@ class Rate:
     multiply_adds_per_second: float
 
 
-def measure_rate(recipe: Recipe, device: str = "auto", seconds: float = 5.0) -> Rate:
-    """Trains a recipe's network for a few steps on random images and times them.
+def measure_rate(recipe: Recipe, device: str = "auto", seconds: float = 5.0, dataset: Dataset | None = None) -> Rate:
+    """Trains a recipe's network for a few steps and times them.
 
     Args:
-        recipe: What to train. Its data set's shape counts, not its images.
+        recipe: What to train.
         device: As `lowres train` takes it.
         seconds: For the timed steps, about.
+        dataset: What to train it on; None: random images in the shape of the recipe's data.
 
     Raises:
         UserError: The recipe cannot be built, or the device is not there.
@@ -64,7 +65,7 @@ def measure_rate(recipe: Recipe, device: str = "auto", seconds: float = 5.0) -> 
     with torch.random.fork_rng([placement.device] if placement.device.type == "cuda" else []), chosen:
         short = dataclasses.replace(recipe, held_out=0, epochs=1)
         images = min(MOST_IMAGES, max(recipe.batch_size * 20, 1000))
-        built = build(short, _made_up(recipe, images), placement)
+        built = build(short, dataset or _made_up(recipe, images), placement)
         plan = built.plan()
         per_image = training_multiply_adds(built.learner.model, recipe.image_size)
 
