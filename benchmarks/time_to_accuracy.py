@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 from lowres.recipes import Recipe, fingerprint, load_recipe
 from lowres.runs import Run, load_run, manifest, train
 from lowres.speed import times_to_accuracy
