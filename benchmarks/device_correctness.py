@@ -33,7 +33,14 @@ FIRST, COURSE, LOGITS = 1e-4, 0.06, 1e-3
 def short(name: str) -> Recipe:
     """A recipe on the digits, at 16 pixels, in fp32, in small batches, with gentle rates."""
     recipe = dataclasses.replace(
-        load_recipe(name), data="digits", image_size=16, held_out=0, batch_size=64, epochs=1, precision="fp32", channels_last=False
+        load_recipe(name),
+        data="digits",
+        image_size=16,
+        held_out=0,
+        batch_size=64,
+        epochs=1,
+        precision="fp32",
+        channels_last=False,
     )
     return dataclasses.replace(recipe, optimizer=dataclasses.replace(recipe.optimizer, lr=0.02, muon_lr=0.005))
 

@@ -15,12 +15,13 @@
 #   TIMM            checkout of timm with its train.py, likewise
 #   RECORDS         speed-run scripts, separated by spaces, likewise
 #   AT_ONCE         processes at once for seeds per hour ("1 4 8 12")
-#   LADDERS         ladders at full length ("anand2020")
+#   LADDERS         ladders at full length ("seresnet20")
 #   SEEDS           of each rung (5)
+#   COMPILE         1: speed recipes are compiled, in the warming run that does not count
 
 set -u
 if [ $# -lt 1 ]; then
-  sed -n '2,20p' "$0" | sed 's/^# \{0,1\}//'
+  sed -n '2,21p' "$0" | sed 's/^# \{0,1\}//'
   exit 2
 fi
 here=$(cd "$(dirname "$0")" && pwd)
@@ -55,7 +56,7 @@ step() {
     ceilings) bench resnet20-cosine --device "$device" --seconds 8 --out "$json" ;;
     throughput) bench $(recipes) --device "$device" --seconds 8 --out "$json" ;;
     speed94 | speed95 | speed96)
-      "$python" "$here/time_to_accuracy.py" "$1" --runs "$runs" --device "$device" --minutes "$(budget)" \
+      "$python" "$here/time_to_accuracy.py" "$1" --runs "$runs" --device "$device" --minutes "$(budget)" ${COMPILE:+--compile} \
         --folder "$state/$1" --out "$json" > /dev/null
       ;;
     resnet20)
@@ -78,7 +79,7 @@ step() {
         --device "$device" --out "$json" > /dev/null
       ;;
     ladders)
-      for ladder in ${LADDERS:-anand2020}; do
+      for ladder in ${LADDERS:-seresnet20}; do
         [ "$(left)" -gt 30 ] || return 3
         timeout --signal=INT "$(left)" "$python" -m lowres ladder "$ladder" --seeds "${SEEDS:-5}" \
           --device "$device" --out "$state/ladders" --quiet --json > "$state/ladder.json"

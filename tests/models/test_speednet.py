@@ -63,3 +63,18 @@ def test_three_convolutions_add_the_first_ones_output():
 def test_an_impossible_option_is_named(option, value):
     with pytest.raises(UserError, match=option):
         create_model("speednet_s", **{option: value})
+
+
+def test_many_trainings_compile_once():
+    """Runs of one process that differ in their seed share the compiled code: only the first pays for it."""
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    for seed in range(3):
+        forward = torch.compile(create_model("speednet_s", seed=seed, width=0.1), backend=backend)
+        forward(torch.randn(4, 3, 16, 16)).sum().backward()
+    assert len(compiled) == 1
+    torch.compiler.reset()
