@@ -15,6 +15,7 @@ LAYERS = (
     ("observers",),
     ("evaluation",),
     ("runs",),
+    ("speed",),
     ("ladder",),
     ("app",),
 )

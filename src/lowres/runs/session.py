@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def train(
         data_dir = begun.manifest.get("data", {}).get("dir")
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
     dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
-    with _own_randomness(placement.device):
+    with _own_randomness(placement.device, recipe.deterministic):
         built = build(recipe, dataset, placement, begun=None if begun is None else _constants(begun), gradients=8)
         place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
         with folder.lock(place_of_run):
@@ -208,17 +209,20 @@ class _Session:
 
     def _finish(self) -> dict[str, Any]:
         built = self.built
-        final = built.score(built.learner.final, built.test)
+        started = time.perf_counter()
+        final = built.final_score(built.learner.final, built.test)
+        seconds = time.perf_counter() - started
         records = folder.load_run(self.path).history()
         result = final.to_dict() | {
             "evaluated_on": "test",
             "epochs": built.recipe.epochs,
             "parameters": built.parameters,
             "seconds": sum(record.seconds for record in records),
+            "evaluation_seconds": seconds,
             "images_per_second": _mean([record.images_per_second for record in records]),
         }
         if built.validation is not None:
-            held_out = built.score(built.learner.final, built.validation)
+            held_out = built.final_score(built.learner.final, built.validation)
             result["validation_accuracy"] = held_out.accuracy
         self._write_weights(self.path / folder.MODEL)
         self._write_manifest("finished", result=result)
@@ -282,10 +286,14 @@ def _constants(begun: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 @contextlib.contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leaves PyTorch's generators as they were (training reseeds them every epoch), and keeps cuDNN to one choice."""
+def _own_randomness(device: torch.device, deterministic: bool) -> Iterator[None]:
+    """Leaves PyTorch's generators as they were (training reseeds them every epoch), and keeps cuDNN to one choice.
+
+    A recipe that gives equal results up lets it try which of its convolutions is fastest.
+    """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    chosen = torch.backends.cudnn.flags(benchmark=not deterministic, deterministic=deterministic)
+    with torch.random.fork_rng(devices), chosen:
         yield
 
 
