@@ -102,6 +102,16 @@ def test_a_recipe_goes_through_json_unchanged(recipe):
     assert differences(back, recipe) == {}
 
 
+def test_fields_that_came_later_leave_the_fingerprints_of_before():
+    # Cells of ladders and runs under way are known by these.
+    recipe = load_recipe("resnet20")
+    assert fingerprint(recipe) == "b5e8506265048d6dfaae33e6a9fd1cbc246d0bdcc1a9d6e667844bebf5e15b99"
+    later = {"adapt": True, "stem": "resize", "pretrained": True, "weights": "a", "upsample": 64, "normalise": "auto"}
+    later |= {"first_rate": 0.5, "head_epochs": 1, "probe": True}
+    prints = {fingerprint(dataclasses.replace(recipe, **{name: value})) for name, value in later.items()}
+    assert len(prints | {fingerprint(recipe)}) == len(later) + 1
+
+
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_of_the_catalogue_is_read_back(name, tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps(to_dict(load_recipe(name))), encoding="utf-8")

@@ -1,0 +1,31 @@
+def test_roads_side_by_side_and_again_from_what_is_kept(lowres, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    words = ("compare-adaptation", "squeezenet1_1", "--data", "digits", "--image-size", 16, "--images", 128)
+    words = (*words, "--test-images", 50, "--epochs", 1, "--upsample", 32, "--device", "cpu")
+    done = lowres(*words, "--json")
+    assert done.code == 0
+    rows = {(row["name"], row["weights"]): row for row in done.json}
+    assert set(rows) == {
+        (road, weights) for road in ("as it is", "adapted", "upsampled to 32") for weights in ("scratch", "pretrained")
+    }
+    assert rows["adapted", "scratch"]["multiply_adds"] > 0
+    assert len(rows["adapted", "scratch"]["accuracies"]) == 1
+    assert "--download" in rows["adapted", "pretrained"]["reason"]  # never of its own accord
+    assert "as it is, scratch, seed 0" not in done.out
+    again = lowres(*words)
+    assert again.code == 0
+    assert "upsampled to 32" in again.out
+    assert "not trained" in again.out
+
+
+def test_networks_of_ours_need_no_adaptation(refused):
+    assert "ImageNet network" in refused("compare-adaptation", "resnet20", "--data", "digits")
+
+
+def test_train_takes_an_imagenet_network_for_a_recipe(lowres):
+    done = lowres(
+        *("train", "squeezenet1_1", "--adapt", "--data", "digits", "--image-size", 8, "--batch-size", 700),
+        *("--epochs", 1, "--device", "cpu", "--precision", "fp32"),
+    )
+    assert done.code == 0
+    assert "features.0: Conv2d 3x3 /2 -> Conv2d 3x3" in done.out + done.err
