@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lowres.data import Batches, Dataset, Images
+from lowres.data import Dataset, Images
 from lowres.models import summarise
 from lowres.recipes import Recipe
 from lowres.runs.build import build
 from lowres.speed.ceilings import synchronise
 from lowres.training.device import place
-from lowres.training.loop import train_epoch
+from lowres.training.loop import Loader, train_epoch
 
 CLASSES = {"cifar100": 100}
 MOST_IMAGES = 50_000
@@ -119,7 +119,7 @@ def training_multiply_adds(model: nn.Module, image_size: int = 32, channels: int
 class _Some:
     """So many batches, begun anew where an epoch of them has fewer."""
 
-    def __init__(self, batches: Batches, count: int) -> None:
+    def __init__(self, batches: Loader, count: int) -> None:
         self.batches = batches
         self.count = count
 

@@ -109,7 +109,7 @@ def trace(model: nn.Module, size: int, *, channels: int = 3, plan: bool = False,
     for layer in skeleton.modules():
         # A normalisation changes no size; without values it would be taken apart into a dozen operations.
         if isinstance(layer, nn.BatchNorm2d) or (plan and isinstance(layer, PartitionAttentionLayer)):
-            layer.forward = _same
+            layer.forward = _same  # type: ignore[method-assign]
     try:
         with recorder.hooked(skeleton), flops or contextlib.nullcontext(), recorder:
             output = skeleton(image)
