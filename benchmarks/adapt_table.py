@@ -28,8 +28,9 @@ from safetensors.torch import load_file, save_file
 from lowres.files import write_json
 from lowres.models import imagenet
 from lowres.models.surgery import Report, adapt, adaptation, head_of, with_head, zero_gradient_share
-from lowres.models.surgery.figures import learning_mode, random_images
 from lowres.models.surgery.measure import native_trace
+from lowres.models.surgery.suitability import learning_mode, random_images
+from lowres.models.weights import versioned
 from lowres.runs import manifest
 
 SIZE, CLASSES = 32, 10
@@ -98,7 +99,7 @@ def round_trip(name: str, adapted: torch.nn.Module, images: torch.Tensor) -> boo
         for parameter in adapted.parameters():  # the largest fit into memory once
             parameter.data = torch.empty(0)
         anew = adapt(imagenet.build(f"torchvision:{name}", seed=1), SIZE, CLASSES, stem="new", seed=1, gradients=0)
-        anew.load_state_dict(load_file(file))
+        anew.load_state_dict(versioned(anew, load_file(file)))
     with torch.no_grad():
         return torch.equal(anew.eval()(images), logits)
 

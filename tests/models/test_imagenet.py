@@ -40,6 +40,14 @@ def test_weights_of_another_architecture_are_refused_and_change_nothing(tmp_path
     assert torch.equal(network.features[0].weight, before)
 
 
+def test_layers_that_want_their_version_get_it(tmp_path):
+    network = imagenet.build("torchvision:mnasnet0_5", seed=0)
+    save_file(network.state_dict(), tmp_path / "mnasnet.safetensors")  # keeps no versions
+    anew = imagenet.build("torchvision:mnasnet0_5", seed=1)
+    imagenet.load_file(anew, tmp_path / "mnasnet.safetensors", "classifier.1")
+    assert all(torch.equal(t, network.state_dict()[n]) for n, t in anew.state_dict().items())
+
+
 def test_older_names_of_torchvisions_files(tmp_path):
     network = imagenet.build("torchvision:densenet121", seed=0)
     old = {n.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): t for n, t in network.state_dict().items()}

@@ -9,7 +9,7 @@ from rich.table import Table
 from lowres import recipes
 from lowres.app.command import console, parse, print_json
 from lowres.errors import unknown
-from lowres.models import create_model
+from lowres.runs.network import recipe_network
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _plain(name: str) -> dict[str, object]:
 
 
 def _parameters(recipe: recipes.Recipe) -> int:
-    model = create_model(recipe.model, classes=10, seed=0, **recipe.model_options)
+    model = recipe_network(recipe, classes=10, channels=3, load=False)
     return sum(p.numel() for p in model.parameters())
 
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
 from lowres.errors import UserError, unknown
 from lowres.models.names import plain
 from lowres.models.registry import list_models
-from lowres.models.weights import read_tensors
+from lowres.models.weights import read_tensors, versioned
 
 LIBRARIES = ("torchvision", "timm")
 COUNTER = "num_batches_tracked"
@@ -56,7 +55,7 @@ def imagenet_name(name: str) -> str | None:
     """
     library, colon, short = name.partition(":")
     if not colon:
-        return f"torchvision:{name}" if name not in list_models() and name in torchvision_models() else None
+        return None if name in list_models() or name not in torchvision_models() else f"torchvision:{name}"
     if library not in LIBRARIES:
         raise unknown("library", library, LIBRARIES)
     if library == "torchvision":
@@ -70,7 +69,7 @@ def imagenet_name(name: str) -> str | None:
 
 def torchvision_models() -> list[str]:
     """All classifiers of torchvision."""
-    names: list[str] = torchvision.models.list_models(module=torchvision.models)
+    names: list[str] = _torchvision().list_models(module=_torchvision())
     return names
 
 
@@ -94,7 +93,7 @@ def build(name: str, *, seed: int | None = None, pretrained: bool = False, class
                 options["init_weights"] = True
             weights = "DEFAULT" if pretrained else None
             with _weights_wanted(name) if pretrained else contextlib.nullcontext():
-                model: nn.Module = torchvision.models.get_model(short, weights=weights, **options)
+                model: nn.Module = _torchvision().get_model(short, weights=weights, **options)
         else:
             with _weights_wanted(name) if pretrained else contextlib.nullcontext():
                 model = _timm().create_model(short, pretrained=pretrained, **options)
@@ -108,7 +107,7 @@ def published(name: str) -> Published | None:
     library, _, short = name.partition(":")
     if library == "torchvision":
         try:
-            weights = torchvision.models.get_model_weights(short).DEFAULT
+            weights = _torchvision().get_model_weights(short).DEFAULT
         except AttributeError:
             return None
         file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
@@ -150,7 +149,8 @@ def load_file(model: nn.Module, path: Path, head: str) -> None:
             f"{len(extra)} of its tensors have no place, {len(other)} have another shape ({first}{sizes}); "
             "name the model that they were trained with"
         )
-    model.load_state_dict({n: t for n, t in theirs.items() if n in ours and ours[n].shape == t.shape}, strict=False)
+    fitting = {n: t for n, t in theirs.items() if n in ours and ours[n].shape == t.shape}
+    model.load_state_dict(versioned(model, fitting), strict=False)
 
 
 def constants_of(name: str, path: Path | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -227,6 +227,12 @@ def _hub_file(repository: str | None) -> Path:
     if isinstance(found, str):
         return Path(found)
     return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "model.safetensors"
+
+
+def _torchvision() -> Any:
+    import torchvision.models  # here, since it takes as long as PyTorch itself, and networks of ours do without
+
+    return torchvision.models
 
 
 def _timm() -> Any:

@@ -6,6 +6,7 @@ when each has found its place is the network changed.
 
 import pickle
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,16 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
         UserError: The file is missing, damaged or holds more than data.
     """
     return _read(Path(path))[0]
+
+
+def versioned(model: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors by name, as `load_state_dict` wants them: with the versions of this network's layers.
+
+    Files hold tensors alone; some layers (torchvision's MNASNet) refuse a state without their version.
+    """
+    state = OrderedDict(tensors)
+    state._metadata = getattr(model.state_dict(), "_metadata", {})  # type: ignore[attr-defined]
+    return state
 
 
 def _counter(name: str) -> str:

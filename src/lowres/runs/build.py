@@ -10,8 +10,7 @@ from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
 from lowres.evaluation.views import VIEWS, compute_averaged_logits
-from lowres.models import whiten
-from lowres.models.surgery import head_of
+from lowres.models import surgery, whiten
 from lowres.models.whitening import SAMPLE
 from lowres.recipes import Recipe
 from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
@@ -153,7 +152,7 @@ def build(
     forward = torch.compile(model) if recipe.compile else None
     pace, probe = None, None
     if recipe.first_rate < 1 or recipe.head_epochs:
-        pace = paces(model, head_of(model, recipe.image_size, channels), recipe.first_rate, recipe.head_epochs)
+        pace = paces(model, surgery.head_of(model, recipe.image_size, channels), recipe.first_rate, recipe.head_epochs)
     if recipe.probe:
         still = evaluation_batches(train, mean, std, placement)
         probe = freeze(model, recipe, channels, placement, still, validation or test)

@@ -6,8 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from lowres.errors import UserError
-from lowres.models import create_model, imagenet, load_weights
-from lowres.models.surgery import Upsampled, adapt, head_of, shrinks_a_pixel, with_head
+from lowres.models import create_model, imagenet, load_weights, surgery
 from lowres.recipes import Option, Recipe
 
 
@@ -57,12 +56,14 @@ def recipe_network(recipe: Recipe, *, classes: int, channels: int, load: bool = 
         if recipe.model_options:
             raise UserError(f"{name} takes no model_options: leave them out")
         model = _imagenet(recipe, name, classes, channels, load, gradients)
-    return Upsampled(model, recipe.upsample) if recipe.upsample else model
+    return surgery.Upsampled(model, recipe.upsample) if recipe.upsample else model
 
 
 def shrinks_beyond_a_pixel(recipe: Recipe, model: nn.Module, channels: int) -> bool:
     """Whether a stride meets a map of one pixel: such a network is too deep in strides for the recipe's images."""
-    return imagenet.imagenet_name(recipe.model) is not None and shrinks_a_pixel(model, recipe.image_size, channels)
+    return imagenet.imagenet_name(recipe.model) is not None and surgery.shrinks_a_pixel(
+        model, recipe.image_size, channels
+    )
 
 
 def constants(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -83,15 +84,15 @@ def _imagenet(recipe: Recipe, name: str, classes: int, channels: int, load: bool
     adapted_file: UserError | None = None
     if file is not None and load:
         try:
-            imagenet.load_file(model, file, head_of(model))
+            imagenet.load_file(model, file, surgery.head_of(model))
         except UserError as error:  # perhaps they are those of an adapted network
             if not recipe.adapt or "another architecture" not in str(error):
                 raise
             adapted_file = error
     if not recipe.adapt:
-        return with_head(model, classes, channels=channels, seed=recipe.seed)
+        return surgery.with_head(model, classes, channels=channels, seed=recipe.seed)
     scratch = not recipe.pretrained and file is None
-    model = adapt(
+    model = surgery.adapt(
         model,
         recipe.image_size,
         classes,
@@ -102,7 +103,7 @@ def _imagenet(recipe: Recipe, name: str, classes: int, channels: int, load: bool
     )
     if adapted_file is not None and file is not None:
         try:
-            imagenet.load_file(model, file, head_of(model, recipe.image_size, channels))
+            imagenet.load_file(model, file, surgery.head_of(model, recipe.image_size, channels))
         except UserError:
             raise adapted_file from None
     return model

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lowres.data import Batches
 from lowres.errors import UserError
-from lowres.models.surgery import head_of
+from lowres.models import surgery
 from lowres.recipes import Recipe
 from lowres.training.device import Placement
 
@@ -83,7 +83,7 @@ def freeze(
     Raises:
         UserError: The network does not end in a linear layer.
     """
-    name = head_of(model, recipe.image_size, channels)
+    name = surgery.head_of(model, recipe.image_size, channels)
     head = model.get_submodule(name)
     if not isinstance(head, nn.Linear):
         raise UserError(

@@ -9,8 +9,7 @@ from typing import Any
 
 from lowres.data import Augmentation, Dataset
 from lowres.errors import UserError
-from lowres.models import imagenet
-from lowres.models.surgery import figures
+from lowres.models import imagenet, surgery
 from lowres.recipes import Optimizer, Recipe, Schedule
 from lowres.runs.brief import brief
 from lowres.runs.network import recipe_network
@@ -143,7 +142,7 @@ def _road(
 ) -> Road:
     channels = dataset.train.images.shape[1]
     network = recipe_network(recipe, classes=len(dataset.classes), channels=channels, load=False)
-    measured = figures(network, recipe.image_size, channels=channels)
+    measured = surgery.figures(network, recipe.image_size, channels=channels)
     if measured.error:
         return Road(way, label, parameters=measured.parameters, reason=measured.error)
     results = []

@@ -121,6 +121,8 @@ class _Session:
             notes += self._resume()
         else:
             self._save()
+            if report is not None:
+                write_json(self.path / folder.ADAPTATION, report.to_dict())
         self._write_manifest("running")
         started = Started(
             run=self.path,

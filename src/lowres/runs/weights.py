@@ -11,6 +11,7 @@ from torch import nn
 
 from lowres.errors import UserError
 from lowres.files import atomic
+from lowres.models.weights import versioned
 from lowres.recipes import Precision, Recipe, convert
 from lowres.runs.network import recipe_network
 
@@ -60,7 +61,7 @@ class Weights(Facts):
         """
         model = recipe_network(self.recipe, classes=len(self.classes), channels=len(self.mean), load=False)
         try:
-            model.load_state_dict(load_file(self.path))
+            model.load_state_dict(versioned(model, load_file(self.path)))
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"{self.path} does not fit its own recipe's network: {reason}") from None

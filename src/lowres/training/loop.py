@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lowres.errors import UserError
+from lowres.models.weights import versioned
 from lowres.training.device import Placement
 from lowres.training.events import EpochDone, Observer, Stepped
 from lowres.training.optimizers import set_rate
@@ -91,7 +92,7 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(versioned(self.model, state["model"]))
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         if self.average is not None:

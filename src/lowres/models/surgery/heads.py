@@ -84,6 +84,16 @@ def shrink_head(model: nn.Module, head: str, native: Trace, classes: int) -> tup
     ), parent
 
 
+def require_free(native: Trace) -> None:
+    """Refuses a classifier that is cut for one size of map and written as a convolution over all of it."""
+    for call in native.on_maps(native.vectors):
+        if call.after == 1 < call.before:
+            raise UserError(
+                f"{call.name} ({call.label}) is a classifier cut for {call.before}x{call.before} maps, written as a "
+                "convolution: such a network is not adapted; take one that pools before its classifier"
+            )
+
+
 def drop_auxiliary(model: nn.Module) -> list[Change]:
     """Takes off classifiers in the middle of a network, which are cut for the maps of large images, in place."""
     changes = []

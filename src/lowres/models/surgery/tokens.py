@@ -24,6 +24,11 @@ TOKENS = 8
 COMPUTED = "computed anew"
 
 
+def is_vit(model: nn.Module) -> bool:
+    """Whether a network has one resolution from its patches to its end."""
+    return isinstance(model, VisionTransformer)
+
+
 def plan_patches(
     model: nn.Module, image_size: int, method: Method, generator: torch.Generator | None
 ) -> tuple[list[Change], dict[str, str]]:

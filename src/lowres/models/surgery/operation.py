@@ -9,10 +9,10 @@ from torch import nn
 
 from lowres.errors import UserError
 from lowres.models.surgery import heads, strides, tokens
-from lowres.models.surgery.figures import figures
 from lowres.models.surgery.kernels import Method, other_channels
 from lowres.models.surgery.measure import DoesNotFit, Trace, native_trace, trace
 from lowres.models.surgery.report import Change, Report
+from lowres.models.surgery.suitability import figures
 
 SMALLEST = 4
 
@@ -66,15 +66,17 @@ def adapt(
     native = native_trace(adapted, channels)
     _require_convolutions(adapted, native)
     head = head or heads.find_head(adapted, native)
+    heads.require_free(native)
     old = dict(model.state_dict())
-    generator = torch.Generator().manual_seed(seed or 0)
+    drawn = int(torch.randint(2**63 - 1, (), device="cpu")) if seed is None else seed
+    generator = torch.Generator().manual_seed(drawn)
     changes: list[Change] = heads.drop_auxiliary(adapted)
     tensors: dict[str, str] = {}
     with _seeded(seed):
         changes.append(heads.replace_head(adapted, head, classes))
         before = figures(adapted, image_size, channels=channels, vectors=native.vectors, batch=gradients)
         if (shrunk := heads.shrink_head(adapted, head, native, classes)) is not None:
-            changes[-1:] = [shrunk[0]]
+            changes[-1], head = shrunk
         for more, how in _resized(adapted, image_size, channels, native, stem, smallest_map, generator):
             changes += more
             tensors |= how
@@ -88,7 +90,8 @@ def adapt(
             f"the smallest map stays {after.smallest_map}x{after.smallest_map}: {fixed or 'no stride is left to undo'}"
         )
     new = adapted.state_dict()
-    kept = sum(1 for name, tensor in new.items() if name in old and tensor.shape == old[name].shape)
+    fresh = [n for n, t in new.items() if n.rpartition(".")[0] == head or n not in old or t.shape != old[n].shape]
+    fresh = [name for name in fresh if name not in tensors]
     adapted.adaptation = Report(  # type: ignore[assignment]
         image_size=image_size,
         classes=classes,
@@ -97,9 +100,9 @@ def adapt(
         changes=tuple(changes),
         before=before,
         after=after,
-        kept=kept,
+        kept=len(new) - len(fresh) - len(tensors),
         changed=tensors,
-        new=tuple(n for n, t in new.items() if n not in tensors and (n not in old or t.shape != old[n].shape)),
+        new=tuple(fresh),
         dropped=tuple(name for name in old if name not in new),
         limit=limit,
     )
@@ -159,7 +162,7 @@ def _resized(
     patches, how = tokens.plan_patches(model, image_size, stem, generator)
     if patches:
         yield patches, how
-    elif not isinstance(getattr(model, "image_size", None), int):
+    elif not tokens.is_vit(model):
         enough = min(smallest_map, native.smallest(native.vectors))
         reducing = [group for group in strides.groups(model, native) if not group.fixed]
         for group, to_one in [*((g, False) for g in reducing), *((g, True) for g in reducing if g.stem)]:
