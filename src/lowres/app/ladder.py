@@ -15,6 +15,7 @@ from lowres.app.command import console, parse, print_json
 from lowres.errors import UserError
 from lowres.ladder import Ladder, climb, folder_of, list_ladders, load_ladder, plan
 from lowres.ladder import Progress as Standing
+from lowres.training.allocator import keep_memory
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def run(words: Sequence[str]) -> int:
     if asked.plan:
         _plan(ladder, asked)
         return 0
+    keep_memory()  # here and not in the library: the process is ours
     try:
         with _Display(quiet=asked.quiet) as display:
             table = climb(

@@ -11,7 +11,7 @@ from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
 from lowres.evaluation.views import VIEWS, compute_averaged_logits
-from lowres.models import create_model, whiten
+from lowres.models import Whitening, create_model, whiten
 from lowres.models.whitening import SAMPLE
 from lowres.recipes import Option, Recipe
 from lowres.training.device import Placement
@@ -103,7 +103,8 @@ def build(recipe: Recipe, dataset: Dataset, placement: Placement) -> Built:
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
     model = network(recipe.model, recipe.model_options, classes=len(train.classes), channels=channels, seed=recipe.seed)
-    whiten(model, _sample(train, mean, std))
+    if any(isinstance(layer, Whitening) for layer in model.modules()):
+        whiten(model, _sample(train, mean, std))
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
     batches = Batches(
