@@ -14,6 +14,7 @@ from lowres.app.ladder_display import Display
 from lowres.errors import UserError
 from lowres.ladder import CellsFailed, Ladder, climb, folder_of, list_ladders, load_ladder, plan
 from lowres.ladder import Table as LadderTable
+from lowres.training.allocator import keep_memory
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def run(words: Sequence[str]) -> int:
     if asked.plan:
         _plan(ladder, asked)
         return 0
+    keep_memory()  # here and not in the library: the process is ours
     failed: CellsFailed | None = None
     try:
         with Display(quiet=asked.quiet) as display:

@@ -65,21 +65,16 @@ def compute_averaged_logits(
     """
     batches = list(batches)
     plain, labels = compute_logits(model, batches, placement)
+    images = torch.cat([x for x, _ in batches])
+    unsure = plain.softmax(1).amax(1) < below if below < 1 else torch.ones_like(labels, dtype=torch.bool)
+    chosen, theirs = images[unsure.to(images.device)], labels[unsure]
     averaged = plain.clone()
-    start = 0
-    for x, _ in batches:
-        here = slice(start, start + len(x))
-        start += len(x)
-        unsure = torch.ones(len(x), dtype=torch.bool, device=plain.device)
-        if below < 1:
-            unsure = plain[here].softmax(1).amax(1) < below
-            if not unsure.any():
-                continue
-        chosen = x.to(placement.device)[unsure]
-        total = plain[here][unsure] * views[0][1]
+    if len(chosen):
+        # All unsure images together, so that the batches are full ones again.
+        size = len(batches[0][0])
+        total = plain[unsure] * views[0][1]
         for view, weight in views[1:]:
-            seen = see(chosen, view)
-            logits, _ = compute_logits(model, [(seen, labels[here][unsure])], placement)
-            total += logits * weight
-        averaged[here] = averaged[here].index_put((unsure,), total)
+            seen = zip((see(part, view) for part in chosen.split(size)), theirs.split(size), strict=True)
+            total += compute_logits(model, seen, placement)[0] * weight
+        averaged[unsure] = total
     return plain, averaged, labels

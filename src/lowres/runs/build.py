@@ -10,7 +10,7 @@ from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
 from lowres.evaluation.views import VIEWS, compute_averaged_logits
-from lowres.models import surgery, whiten
+from lowres.models import Whitening, surgery, whiten
 from lowres.models.whitening import SAMPLE
 from lowres.recipes import Recipe
 from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
@@ -130,7 +130,8 @@ def build(
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
     model = recipe_network(recipe, classes=len(train.classes), channels=channels, load=not resumed, gradients=gradients)
-    if not (resumed or recipe.weights):
+    fresh = not (resumed or recipe.weights)
+    if fresh and any(isinstance(layer, Whitening) for layer in model.modules()):
         whiten(model, _sample(train, mean, std))
     placement = _sound(recipe, model, channels, placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
