@@ -14,7 +14,7 @@ def test_names():
     assert imagenet.imagenet_name("torchvision:vit_b_16") == "torchvision:vit_b_16"
     assert imagenet.imagenet_name("resnet20") is None  # ours
     assert imagenet.imagenet_name("nothing") is None
-    for wrong, hint in (("torchvision:resnet5", "resnet50"), ("keras:resnet50", "torchvision, timm")):
+    for wrong, hint in (("torchvision:resnet5", "resnet50"), ("keras:resnet50", "timm, torchvision")):
         with pytest.raises(UserError, match=hint):
             imagenet.imagenet_name(wrong)
 
