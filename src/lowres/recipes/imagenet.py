@@ -37,9 +37,9 @@ def finetune() -> Recipe:
     """ResNet-18 of ImageNet, adapted, fine-tuned: the head first, then all, deeper layers faster.
 
     The first layer learns at a tenth of the head's rate; warm-up and one short cosine; pixels normalised as the
-    weights know them. Another network with `--model torchvision:NAME`; 224 pixels stay out of it.
+    weights know them. The first two epochs are the head's. Another network with `--model torchvision:NAME`.
 
-    11,173,962 parameters. 15 epochs, the first two of the head alone.
+    11,173,962 parameters. 15 epochs.
     """
     return Recipe(
         model="torchvision:resnet18",
@@ -61,9 +61,10 @@ def finetune() -> Recipe:
 def linear_probe() -> Recipe:
     """ResNet-18 of ImageNet as it is, images enlarged to 128 pixels, its head alone trained.
 
-    The rest stays in evaluation mode; its features are computed once, without augmentation, and kept in memory.
+    The rest stays in evaluation mode; its features are computed once, without augmentation, and kept in memory, and
+    an epoch is a pass over them. The 5,130 weights of the head learn.
 
-    11,181,642 parameters. The head's 5,130 learn, 30 epochs over features.
+    11,181,642 parameters. 30 epochs.
     """
     return Recipe(
         model="torchvision:resnet18",
