@@ -20,6 +20,7 @@ VERBS = {
     "predict": "classes and probabilities of image files",
     "compare": "runs side by side",
     "ladder": "which change paid: rungs, seeds, verdicts",
+    "doctor": "why accuracy is low: a script, a network, a log",
     "models": "the networks there are; the layer table of one",
     "recipes": "the recipes there are; one in full",
     "data": "fetches data sets, verifies them, shows them",
