@@ -34,4 +34,5 @@ def pixels(images: Tensor) -> Tensor:
     """Values of any range as bytes."""
     values = images.detach().float().nan_to_num()
     low, high = torch.quantile(values.flatten()[:1_000_000], torch.tensor([0.002, 0.998]))
-    return ((values - low) / max(float(high - low), 1e-6) * 255).clamp(0, 255).to(torch.uint8)
+    stretched: Tensor = ((values - low) / max(float(high - low), 1e-6) * 255).clamp(0, 255)
+    return stretched.to(torch.uint8)

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from lowres.doctor.findings import Place
-from lowres.doctor.source import LOOPS, Source, called, last_name
+from lowres.doctor.source import LOOPS, Loop, Source, called, last_name
 from lowres.errors import UserError
 
 PLAIN = (
@@ -33,6 +33,7 @@ class Frames:
     root: Path
     sources: dict[str, Source] = field(default_factory=dict)
     _own: dict[str, bool] = field(default_factory=dict)
+    _known: dict[tuple[str, int], list[Loop]] = field(default_factory=dict)
 
     def where(self) -> Place | None:
         """The innermost line of the user's code."""
@@ -82,23 +83,27 @@ class Frames:
         """
         uncounted: tuple[None, int] | None = None
         for frame in self.stack():
-            source = self.source(frame.f_code.co_filename)
-            if source is None:
-                continue
-            inside = source.enclosing(frame.f_lineno, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-            floor = inside[0].lineno if inside else 0  # type: ignore[attr-defined]
-            for loop in source.enclosing(frame.f_lineno, *LOOPS.__args__):
-                header = loop.iter.end_lineno if isinstance(loop, ast.For) else loop.lineno  # type: ignore[attr-defined]
-                if loop.lineno < floor or frame.f_lineno <= header:  # type: ignore[attr-defined]
-                    continue
+            for loop in self._loops(frame.f_code.co_filename, frame.f_lineno):
                 count = _count(loop, frame)
                 if count is not None:
-                    return count, loop.lineno  # type: ignore[attr-defined]
-                uncounted = uncounted or (None, loop.lineno)  # type: ignore[attr-defined]
+                    return count, loop.lineno
+                uncounted = uncounted or (None, loop.lineno)
         return uncounted
 
+    def _loops(self, name: str, line: int) -> list[Loop]:
+        """The loops whose body a line is in, within its function, the innermost first."""
+        if (name, line) not in self._known:
+            source = self.source(name)
+            around: list[Loop] = []
+            if source is not None:
+                around = [one for one in source.enclosing(line, ast.stmt) if isinstance(one, LOOPS)]
+            inside = source.enclosing(line, ast.FunctionDef, ast.AsyncFunctionDef) if source is not None else []
+            floor = inside[0].lineno if inside else 0
+            self._known[name, line] = [one for one in around if one.lineno >= floor and line >= one.body[0].lineno]
+        return self._known[name, line]
 
-def _count(loop: ast.AST, frame: FrameType) -> int | None:
+
+def _count(loop: Loop, frame: FrameType) -> int | None:
     """The rounds of a loop over a range; of a `while name < limit`, the limit."""
     if isinstance(loop, ast.While):
         test = loop.test
@@ -106,7 +111,6 @@ def _count(loop: ast.AST, frame: FrameType) -> int | None:
             limit = _value(test.comparators[0], frame)
             return int(limit) if isinstance(limit, int | float) and last_name(test.left) else None
         return None
-    assert isinstance(loop, ast.For)
     for node in ast.walk(loop.iter):
         if isinstance(node, ast.Call) and called(node) in ("range", "trange"):
             values = [_value(one, frame) for one in node.args]

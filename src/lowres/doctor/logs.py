@@ -1,6 +1,7 @@
 """Examines a log alone: losses and accuracies of each epoch in CSV or JSON lines, under whatever names they have."""
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -213,8 +214,8 @@ def saw(log: Log) -> Found | None:
     if len(val) < 10 or (rate and rate[-1] < 0.5 * max(rate)):
         return None
     tail = val[-10:]
-    steps = [b - a for a, b in zip(tail, tail[1:], strict=False)]
-    turns = sum(a * b < 0 for a, b in zip(steps, steps[1:], strict=False))
+    steps = [b - a for a, b in itertools.pairwise(tail)]
+    turns = sum(a * b < 0 for a, b in itertools.pairwise(steps))
     mean = sum(tail) / len(tail)
     spread = (sum((v - mean) ** 2 for v in tail) / len(tail)) ** 0.5
     if turns < 4 or spread < 1.0:

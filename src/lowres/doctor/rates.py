@@ -1,6 +1,7 @@
 """The rate over the whole training: simulated from the schedule, or as the loop itself set it."""
 
 import copy
+import itertools
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def cadence(trace: Trace) -> str:
     if "schedule" not in real:
         return "epoch" if trace.count("schedule") else "never"
     steps, schedules = real.count("step"), real.count("schedule")
-    followed = sum(1 for a, b in zip(real, real[1:], strict=False) if (a, b) == ("step", "schedule"))
+    followed = sum(1 for a, b in itertools.pairwise(real) if (a, b) == ("step", "schedule"))
     # Stepped after nearly every step of the optimizer, which also stands at the end of an epoch.
     per_epoch = Counter(real)["iterate"]
     return "batch" if steps > 2 and followed >= 0.8 * steps and schedules > per_epoch / 2 else "epoch"

@@ -50,7 +50,8 @@ def recognise(network: Network, pretrained: bool) -> Kind:
     if adds >= 2:
         return _residual(millions)
     if network.norms >= len(convs) // 2:
-        return Kind("a plain deep network with norms", *((92.5, 94.0) if millions > 2 else (86, 92)), 150, 15)
+        low, high = (92.5, 94.0) if millions > 2 else (86.0, 92.0)
+        return Kind("a plain deep network with norms", low, high, 150, 15)
     return Kind("a plain deep network without norms", 84, 91, 150, 20)
 
 

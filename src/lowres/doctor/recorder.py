@@ -6,6 +6,7 @@ leave events in its trace. The doctor's child process adds what cuts the epochs 
 
 import contextlib
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -88,7 +89,7 @@ class Recorder:
         self.patch(DataLoader, "__iter__", self._loader_iter)
         self.patch(torch, "save", self._save)
         for name in LOSSES:
-            self.patch(F, name, lambda original, name=name: self._loss(name, original))
+            self.patch(F, name, functools.partial(self._loss, name))
         for home in (nn.utils, nn.utils.clip_grad):
             self.patch(home, "clip_grad_norm_", self._clip)
         for kind in _schedulers(lr_scheduler.LRScheduler):
@@ -345,8 +346,9 @@ def _groups(optimizer: Optimizer) -> list[dict[str, Any]]:
     return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
-def _schedulers(kind: type) -> list[type]:
-    return [kind, *(one for below in kind.__subclasses__() for one in _schedulers(below))]
+def _schedulers(kind: type[Any]) -> list[type[Any]]:
+    below: list[type[Any]] = kind.__subclasses__()
+    return [kind, *(one for each in below for one in _schedulers(each))]
 
 
 def _is_network(module: nn.Module, args: tuple[Any, ...]) -> bool:

@@ -74,11 +74,11 @@ class _Files:
 
     def _own(self, path: Any) -> bool:
         """Whether a path is free to be written."""
-        return os.path.abspath(os.fspath(path)).startswith(self._temporary)  # noqa: PTH100 - must not touch the disk
+        return str(os.path.abspath(os.fsdecode(path))).startswith(self._temporary)  # noqa: PTH100 - must not touch the disk
 
     def _readable(self, path: Any) -> Any:
         """The path itself; the user's file where the program has none of its own there."""
-        if isinstance(path, int) or path is None or os.path.isabs(path) or not os.fspath(path):
+        if isinstance(path, int) or path is None or not os.fspath(path) or Path(os.fsdecode(path)).is_absolute():
             return path
         try:
             self._stat(path)
@@ -128,7 +128,7 @@ class _Files:
 
 def _load_safely(original: Callable[..., Any]) -> Callable[..., Any]:
     def load(file: Any, *args: Any, **kwargs: Any) -> Any:
-        own = isinstance(file, str | os.PathLike) and Path(file).exists() and not os.path.isabs(file)
+        own = isinstance(file, str | os.PathLike) and Path(file).exists() and not Path(file).is_absolute()
         kwargs["weights_only"] = kwargs.get("weights_only", True) or not own  # its own files are as it wrote them
         kwargs["map_location"] = "cpu"
         return original(file, **kwargs)

@@ -51,7 +51,7 @@ def examine_script(
         data_dir = Path(os.environ["LOWRES_DATA_DIR"])
     if data_dir is not None and not data_dir.expanduser().exists():
         raise UserError(f"--data-dir {data_dir} does not exist")
-    request = {
+    request: dict[str, object] = {
         "script": str(script),
         "target": str(script),
         "home": str(Path.cwd()),

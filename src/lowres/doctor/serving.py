@@ -85,7 +85,7 @@ class Kitchen:
         loaded = self._loaded.get(name) or self._read(name, root)
         self._loaded[name] = loaded
         images, labels, classes = loaded[0 if train else 1]
-        dataset.train, dataset.data, dataset.targets = bool(train), images.copy(), list(labels)
+        dataset.train, dataset.data, dataset.targets = bool(train), images, list(labels)
         dataset.classes = list(classes)
         dataset.class_to_idx = {one: i for i, one in enumerate(classes)}
 

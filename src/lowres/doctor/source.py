@@ -10,13 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from lowres.doctor.findings import Edit, Fix, unified
 from lowres.errors import UserError
 
 IGNORE = re.compile(r"#\s*lowres:\s*ignore\[([\w\s,]+)\]")
 MAGIC = re.compile(r"^\s*(?:[%!?]|[\w.]+\?\??\s*$)")
-LOOPS = ast.For | ast.AsyncFor | ast.While
+LOOPS: tuple[type[ast.For], type[ast.AsyncFor], type[ast.While]] = (ast.For, ast.AsyncFor, ast.While)
+T = TypeVar("T", bound=ast.AST)
+S = TypeVar("S", bound=ast.stmt)
+Loop = ast.For | ast.AsyncFor | ast.While
+Arguments = list[ast.expr | ast.keyword]
 
 
 @dataclass(frozen=True)
@@ -45,28 +50,32 @@ class Source:
         """Its lines; line 1 is the first."""
         return self.text.splitlines()
 
-    def nodes(self, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
+    @cached_property
+    def _all(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    def nodes(self, *kinds: type[T]) -> Iterator[T]:
         """All nodes of some kinds."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, kinds))
+        return (node for node in self._all if isinstance(node, kinds))
 
     def calls(self, *names: str) -> list[ast.Call]:
         """Calls whose last name is one of these: `SGD` finds `torch.optim.SGD(...)`."""
-        return [node for node in self.nodes(ast.Call) if isinstance(node, ast.Call) and called(node) in names]
+        return [node for node in self.nodes(ast.Call) if called(node) in names]
 
     def call_at(self, line: int, *names: str) -> ast.Call | None:
         """The call of one of these names that stands on a line."""
         found = [node for node in self.calls(*names) if node.lineno <= line <= (node.end_lineno or node.lineno)]
         return min(found, key=lambda node: (node.end_lineno or 0) - node.lineno, default=None)
 
-    def enclosing(self, line: int, *kinds: type[ast.AST]) -> list[ast.AST]:
+    def enclosing(self, line: int, *kinds: type[S]) -> list[S]:
         """Statements of some kinds around a line, the innermost first."""
-        around = [node for node in self.nodes(*kinds) if node.lineno <= line <= (node.end_lineno or 0)]  # type: ignore[attr-defined]
-        return sorted(around, key=lambda node: node.end_lineno - node.lineno)  # type: ignore[attr-defined]
+        around = [node for node in self.nodes(*kinds) if node.lineno <= line <= (node.end_lineno or 0)]
+        return sorted(around, key=lambda node: (node.end_lineno or 0) - node.lineno)
 
     def statement_at(self, line: int) -> ast.stmt | None:
         """The smallest statement that a line belongs to."""
         around = self.enclosing(line, ast.stmt)
-        return around[0] if around and isinstance(around[0], ast.stmt) else None
+        return around[0] if around else None
 
     def segment(self, node: ast.AST) -> str:
         """The code of a node."""
@@ -91,14 +100,12 @@ class Source:
         keyword = next((one for one in call.keywords if one.arg == name), None)
         if keyword is not None:
             return self.replaced(keyword.value, value)
-        assert call.end_lineno is not None and call.end_col_offset is not None
-        last = max(
-            (*call.args, *call.keywords), key=lambda one: (one.end_lineno or 0, one.end_col_offset or 0), default=None
-        )
-        line, column = call.end_lineno, call.end_col_offset - 1
-        text = f"{name}={value}"
-        if last is not None and last.end_lineno is not None and last.end_col_offset is not None:
-            line, column, text = last.end_lineno, last.end_col_offset, f", {text}"
+        given: Arguments = [*call.args, *call.keywords]
+        last = max(given, key=lambda one: (one.end_lineno or 0, one.end_col_offset or 0), default=None)
+        if last is None:
+            line, column, text = call.end_lineno or call.lineno, (call.end_col_offset or 1) - 1, f"{name}={value}"
+        else:
+            line, column, text = last.end_lineno or call.lineno, last.end_col_offset or 0, f", {name}={value}"
         old = self.lines[line - 1].encode()
         return Edit(line, line, (old[:column] + text.encode() + old[column:]).decode())
 

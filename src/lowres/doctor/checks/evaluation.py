@@ -87,10 +87,10 @@ def _eval_fix(setup: Setup, place: Place | None) -> Fix:
             if c.lineno == place.line and isinstance(c.func, ast.Name | ast.Attribute) and _is_model(c)
         ),
         None,
-    )  # type: ignore[attr-defined]
-    loops = source.enclosing(place.line, *LOOPS.__args__, ast.With)
+    )
+    loops = source.enclosing(place.line, *LOOPS, ast.With)
     function = source.enclosing(place.line, ast.FunctionDef)
-    inside = [one for one in loops if not function or one.lineno > function[0].lineno]  # type: ignore[attr-defined]
+    inside = [one for one in loops if not function or one.lineno > function[0].lineno]
     if call is None or not inside or not isinstance(call, ast.Call):
         return Fix("eval() before, train() after", code=code)
     name = source.segment(call.func)
@@ -98,20 +98,20 @@ def _eval_fix(setup: Setup, place: Place | None) -> Fix:
     above = parent(outer)
     if isinstance(above, ast.With):
         outer = above
-    edits = [source.before(outer.lineno, f"{name}.eval()")]  # type: ignore[attr-defined]
+    edits = [source.before(outer.lineno, f"{name}.eval()")]
     train = next(
         (e for e in setup.trace.of("forward") if e["grad"] and e.place is not None and e.place.path == source.path),
         None,
     )
     if train is not None and train.place is not None and not any(source.calls("train")):
-        loop = next(iter(source.enclosing(train.place.line, *LOOPS.__args__)), None)
+        loop = next(iter(source.enclosing(train.place.line, *LOOPS)), None)
         names = [
             c.func
             for c in source.nodes(ast.Call)
             if c.lineno == train.place.line and isinstance(c, ast.Call) and _is_model(c)
-        ]  # type: ignore[attr-defined]
+        ]
         if loop is not None and names:
-            edits.append(source.before(loop.lineno, f"{source.segment(names[0])}.train()"))  # type: ignore[attr-defined]
+            edits.append(source.before(loop.lineno, f"{source.segment(names[0])}.train()"))
     return source.fix("eval() before, train() after", *edits)
 
 

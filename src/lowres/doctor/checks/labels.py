@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from lowres.doctor.findings import Fix, Found, check
 from lowres.doctor.pipeline import Pipeline
@@ -106,6 +105,8 @@ def _exchanged(weights: torch.Tensor, one: Pipeline, classes: int) -> Found | No
         return None
     at = np.linspace(0, len(one.labels) - 1, 2000).astype(int)
     score = _scores(weights, one, at, classes)
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(-score)
     given, best = float(np.trace(score) / score.sum()), float(score[rows, columns].sum() / score.sum())
     moved = int((rows != columns).sum())
@@ -137,7 +138,8 @@ def _features(one: Pipeline, at: NDArray[np.int64]) -> torch.Tensor:
 def _learn(features: torch.Tensor, labels: NDArray[np.int64], classes: int) -> torch.Tensor:
     target = torch.nn.functional.one_hot(torch.from_numpy(labels.copy()), classes).float()
     gram = features.T @ features + 3.0 * torch.eye(features.shape[1])
-    return torch.linalg.solve(gram, features.T @ target)
+    solution: torch.Tensor = torch.linalg.solve(gram, features.T @ target)
+    return solution
 
 
 def _scores(weights: torch.Tensor, one: Pipeline, at: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

@@ -48,7 +48,7 @@ def _averaged(setup: Setup) -> bool:
         return True
     sources = [one for one in (setup.source, *setup.files.values()) if one is not None]
     names = {last_name(node) for one in sources for node in one.nodes(ast.Name, ast.Attribute)}
-    names |= {node.name for one in sources for node in one.nodes(ast.FunctionDef, ast.ClassDef)}  # type: ignore[attr-defined]
+    names |= {node.name for one in sources for node in one.nodes(ast.FunctionDef, ast.ClassDef)}
     return bool(names & set(AVERAGING)) or any(name.lower().startswith(("ema_", "swa_")) for name in names)
 
 
@@ -98,7 +98,7 @@ def _cosine(setup: Setup) -> Fix:
     if source is None or place is None or rounds is None or setup.source is not source:
         return Fix(title, code=code)
     made = source.statement_at(place.line)
-    loop = next((n for n in source.nodes(*LOOPS.__args__) if n.lineno == rounds[1]), None)  # type: ignore[attr-defined]
+    loop = next((n for n in source.nodes(*LOOPS) if n.lineno == rounds[1]), None)
     if (
         not isinstance(made, ast.Assign)
         or not isinstance(loop, ast.For | ast.While)
@@ -124,7 +124,7 @@ def _own_schedule(setup: Setup) -> Place | None:
     """A place in the source that writes the rate of a group."""
     for source in (setup.source, *setup.files.values()):
         for node in source.nodes(ast.Assign, ast.AugAssign) if source is not None else ():
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]  # type: ignore[attr-defined]
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
                 if (
                     isinstance(target, ast.Subscript)
@@ -132,7 +132,7 @@ def _own_schedule(setup: Setup) -> Place | None:
                     and target.slice.value == "lr"
                 ):
                     assert source is not None
-                    return Place(source.path, node.lineno)  # type: ignore[attr-defined]
+                    return Place(source.path, node.lineno)
     return None
 
 

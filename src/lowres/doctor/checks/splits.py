@@ -147,8 +147,7 @@ def _difference(setup: Setup, train: Pipeline, one: Pipeline) -> Found | None:
         if (
             train.channels is None
             or one.channels is None
-            or ((train.constants is None) == (one.constants is None)
-            and train.made_up)
+            or ((train.constants is None) == (one.constants is None) and train.made_up)
         ):
             return None
         (m1, s1, *_), (m2, s2, *_) = train.channels, one.channels  # type: ignore[assignment]
