@@ -129,7 +129,8 @@ def copied(model: nn.Module) -> nn.Module:
 @contextlib.contextmanager
 def untouched(loaders: list[DataLoader[Any]]) -> Iterator[None]:
     """Puts every generator back as it was, those of loaders and samplers as well."""
-    python, numpy_, torch_ = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    python, torch_ = random.getstate(), torch.get_rng_state()
+    numpy_ = np.random.get_state()  # noqa: NPY002 - the user's transforms may draw from it
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     generators: dict[int, torch.Generator] = {}
     for loader in loaders:
@@ -142,7 +143,7 @@ def untouched(loaders: list[DataLoader[Any]]) -> Iterator[None]:
         yield
     finally:
         random.setstate(python)
-        np.random.set_state(numpy_)
+        np.random.set_state(numpy_)  # noqa: NPY002
         torch.set_rng_state(torch_)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)

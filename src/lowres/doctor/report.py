@@ -133,7 +133,8 @@ def _headline(setup: Setup, findings: list[Finding], reach: Mapping[str, Any], p
     budget = (
         f" in {reach['epochs']} epochs" if reach["epochs"] and reach["epochs"] >= reach["full_recipe_epochs"] else ""
     )
-    text = f"{count}; {reach['network'].removeprefix('a ')}: such networks reach {reach['low']:g} to {reach['high']:g} %{budget}"
+    text = f"{count}; networks like this ({reach['network'].removeprefix('a ')}) reach"
+    text += f" {reach['low']:g} to {reach['high']:g} %{budget}"
     if wrong and reach["low"] - reach["this_setup"] >= 0.5:
         text += f"; this setup should reach about {reach['this_setup']:.0f}"
     return text

@@ -107,8 +107,8 @@ class Kitchen:
     def _note_stand_in(self, name: str) -> None:
         self.made_up = True
         self.notes.append(
-            f"{name} is not here: made-up images of its shape stand in for it, and what the images themselves would show "
-            f"is not checked (--data-dir names their folder)"
+            f"{name} is not here: made-up images of its shape stand in for it, and what the images themselves would "
+            f"show is not checked (--data-dir names their folder)"
         )
 
     def _other(self, original: Callable[..., None]) -> Callable[..., None]:

@@ -77,7 +77,7 @@ def _timm(name: str, classes: int) -> nn.Module:
         raise UserError(f"timm:{name} needs timm: pip install timm") from None
     if not timm.is_model(name):
         raise unknown("network of timm", name, timm.list_models(), "timm.list_models() lists them")
-    return timm.create_model(name, pretrained=False, num_classes=classes)  # type: ignore[no-any-return]
+    return timm.create_model(name, pretrained=False, num_classes=classes)
 
 
 def _lowres(name: str, classes: int) -> nn.Module:

@@ -39,10 +39,9 @@ def _resolve(source: Source, value: ast.AST | None) -> ast.Call | None:
         return value if called(value) == "Compose" else None
     name = last_name(value) if value is not None else ""
     for node in source.nodes(ast.Assign):
-        assert isinstance(node, ast.Assign)
-        if name and any(last_name(target) == name for target in node.targets) and isinstance(node.value, ast.Call):
-            if called(node.value) == "Compose":
-                return node.value
+        composes = isinstance(node.value, ast.Call) and called(node.value) == "Compose"
+        if name and composes and any(last_name(target) == name for target in node.targets):
+            return node.value  # type: ignore[return-value]
     return None
 
 

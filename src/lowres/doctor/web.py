@@ -18,7 +18,8 @@ PAGE = """\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 0 0 .3rem; }
 section { border-left: .3rem solid var(--soft); padding: .3rem 0 .3rem 1rem; margin: 1.2rem 0; }
-section.error { border-color: #c62828; } section.warning { border-color: #ef8f00; } section.note { border-color: #2b7a9b; }
+section.error { border-color: #c62828; } section.warning { border-color: #ef8f00; }
+section.note { border-color: #2b7a9b; }
 pre { background: var(--soft); padding: .6rem; overflow-x: auto; border-radius: .3rem; }
 code, pre { font: 14px/1.45 ui-monospace, monospace; }
 table { border-collapse: collapse; } td, th { text-align: left; padding: .1rem .8rem .1rem 0; vertical-align: top; }
@@ -32,8 +33,11 @@ table { border-collapse: collapse; } td, th { text-align: left; padding: .1rem .
 {% for one in report.findings %}
 <section class="{{ one.grade }}">
 <h2><span class="points">{{ "%.3g"|format(one.cost) }} points</span>{{ one.code }} {{ one.title }}</h2>
-<div class="soft">{{ one.grade }}{% if one.place %}, <code>{{ one.place.path }}:{{ one.place.line }}</code>{% endif %}; cost: {{ one.source }}</div>
-<table>{% for name, value in one.evidence.items() %}<tr><th>{{ name.replace("_", " ") }}</th><td>{{ value }}</td></tr>{% endfor %}</table>
+<div class="soft">{{ one.grade }}{% if one.place %}, <code>{{ one.place.path }}:{{ one.place.line }}</code>{% endif %};
+cost: {{ one.source }}</div>
+<table>{% for name, value in one.evidence.items() %}
+<tr><th>{{ name.replace("_", " ") }}</th><td>{{ value }}</td></tr>
+{% endfor %}</table>
 {% if one.fix %}<p>{{ one.fix.title }}</p><pre>{{ one.fix.diff or one.fix.code }}</pre>{% endif %}
 </section>
 {% endfor %}

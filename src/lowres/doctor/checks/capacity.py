@@ -26,7 +26,8 @@ def narrow(setup: Setup) -> Found | None:
         return None
     width = max(one.width for one in network.convolutions)
     return Found(
-        f"{network.parameters:,} parameters, {network.convolutions[0].width} to {width} channels: too few for photographs",
+        f"{network.parameters:,} parameters, {network.convolutions[0].width} to {width} channels: too few for "
+        f"photographs",
         {"parameters": network.parameters, "first_width": network.convolutions[0].width, "last_width": width},
         cost=15.0 if network.parameters < 40_000 else 8.0,
     )

@@ -46,7 +46,7 @@ def no_eval(setup: Setup) -> Found | None:
         return None
     train = setup.trace.train_loader()
     tested = [e for e in _forwards(setup, grad=False) if e["loader"] not in (None, id(train))]
-    tested += [e for e in _unfollowed(setup)]
+    tested += _unfollowed(setup)
     wrong = [e for e in tested if e["training"]]
     if not wrong or len(wrong) < 0.5 * len(tested):
         return None
@@ -353,6 +353,7 @@ def never(setup: Setup) -> Found | None:
         cost=0.0,
         fix=Fix(
             "accuracy on the test set, at least once",
-            code="model.eval()\nwith torch.no_grad():\n    correct = sum((model(x).argmax(1) == y).sum().item() for x, y in test_loader)",
+            code="model.eval()\nwith torch.no_grad():\n"
+            "    correct = sum((model(x).argmax(1) == y).sum().item() for x, y in test_loader)",
         ),
     )

@@ -113,7 +113,8 @@ def _exchanged(weights: torch.Tensor, one: Pipeline, classes: int) -> Found | No
     if best < given + 0.08 or moved < classes // 2:
         return None
     return Found(
-        f"{one.role} labels are exchanged: a probe scores {given:.0%} as they are and {best:.0%} with {moved} classes renamed",
+        f"{one.role} labels are exchanged: a probe scores {given:.0%} as they are and {best:.0%} with {moved} "
+        f"classes renamed",
         {
             "probe_accuracy": given,
             "renamed_accuracy": best,

@@ -107,7 +107,8 @@ def clipped(setup: Setup) -> Found | None:
         return None
     typical = sorted(event["norm"] for event in clips)[len(clips) // 2]
     return Found(
-        f"gradients are clipped to {limit:g} at {len(active) / len(clips):.0%} of the steps; their norm is {typical:.2g}",
+        f"gradients are clipped to {limit:g} at {len(active) / len(clips):.0%} of the steps; their norm is "
+        f"{typical:.2g}",
         {"max_norm": limit, "typical_norm": typical, "clipped": len(active) / len(clips)},
         cost=10.0,
         place=clips[0].place,
@@ -149,7 +150,8 @@ def checkpoint(setup: Setup) -> Found | None:
             place=event.place,
             fix=Fix(
                 "the names as the network has them, strictly",
-                code=f'state = {{name.removeprefix("{prefix}"): value for name, value in state.items()}}\nmodel.load_state_dict(state)',
+                code=f'state = {{name.removeprefix("{prefix}"): value for name, value in state.items()}}\n'
+                "model.load_state_dict(state)",
             ),
         )
     return None

@@ -51,7 +51,8 @@ def sigmoid(setup: Setup) -> Found | None:
     event = squeezed[0]
     floor = math.log(1 + (event["shape"][1] - 1) / math.e)
     return Found(
-        f"scores pass {event['made_by'].removesuffix('Backward0').lower()} before cross-entropy: its loss cannot fall below {floor:.2f}",
+        f"scores pass {event['made_by'].removesuffix('Backward0').lower()} before cross-entropy: its loss cannot fall "
+        f"below {floor:.2f}",
         {"made_by": event["made_by"], "least": event["low"], "greatest": event["high"], "loss_floor": floor},
         cost=4.0,
         place=event.place,

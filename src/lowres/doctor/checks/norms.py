@@ -31,7 +31,8 @@ def shared(setup: Setup) -> Found | None:
     if not twice or len(twice) == len(calls) > 1:
         return None
     return Found(
-        f"{len(twice)} batch norm{'s are' if len(twice) > 1 else ' is'} called more than once in a pass ({next(iter(twice))})",
+        f"{len(twice)} batch norm{'s are' if len(twice) > 1 else ' is'} called more than once in a pass "
+        f"({next(iter(twice))})",
         {"norms": len(twice), "calls": max(twice.values())},
         cost=20.0,
         fix=Fix("a norm for each place", code="self.bn2 = nn.BatchNorm2d(channels)"),

@@ -39,10 +39,10 @@ def _declared(source: Source, pattern: re.Pattern[str]) -> list[tuple[str, int, 
             if named:
                 found.append((named, node.lineno, _literal(default)))
             continue
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]  # type: ignore[attr-defined]
-        for target in targets:
-            if isinstance(target, ast.Name | ast.Attribute) and pattern.match(last_name(target)):
-                found.append((last_name(target), node.lineno, _literal(node.value)))  # type: ignore[attr-defined]
+        assert isinstance(node, ast.Assign | ast.AnnAssign)
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        named_targets = [last_name(one) for one in targets if isinstance(one, ast.Name | ast.Attribute)]
+        found += [(name, node.lineno, _literal(node.value)) for name in named_targets if pattern.match(name)]
     return found
 
 
@@ -175,7 +175,10 @@ def no_momentum(setup: Setup) -> Found | None:
     source="public cases; Loshchilov & Hutter 2019",
 )
 def adam_l2(setup: Setup) -> Found | None:
-    """`Adam(weight_decay=...)` divides the decay by the gradient's size, so that it hardly acts: AdamW keeps it apart."""
+    """`Adam(weight_decay=...)` divides the decay by the gradient's size, so that it hardly acts.
+
+    AdamW keeps it apart.
+    """
     group = setup.groups[0] if setup.groups else {}
     decay = max((float(one.get("weight_decay") or 0) for one in setup.groups), default=0.0)
     if setup.algorithm != "Adam" or decay < 1e-5 or group.get("decoupled_weight_decay"):

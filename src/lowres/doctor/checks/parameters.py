@@ -29,8 +29,8 @@ def outside(setup: Setup) -> Found | None:
     share = sum(p.numel() for _, p in missing) / max(sum(p.numel() for _, p in named), 1)
     first = missing[0][0].rpartition(".")[0] or missing[0][0]
     return Found(
-        f"{len(missing)} parameters ({first}{', ...' if len(missing) > 2 else ''}) are in no optimizer: they stay as they were drawn"
-        + (f"; it holds {stale} that the network no longer has" if stale else ""),
+        f"{len(missing)} parameters ({first}{', ...' if len(missing) > 2 else ''}) are in no optimizer: they stay as "
+        f"they were drawn" + (f"; it holds {stale} that the network no longer has" if stale else ""),
         {
             "parameters": len(missing),
             "share": share,
@@ -70,9 +70,10 @@ def _list_place(setup: Setup) -> Place | None:
             assert isinstance(node, ast.Assign)
             assert source is not None
             target = node.targets[0]
-            if isinstance(target, ast.Attribute) and isinstance(node.value, ast.List | ast.ListComp | ast.Dict):
-                if any(isinstance(one, ast.Call) and called(one)[:1].isupper() for one in ast.walk(node.value)):
-                    return Place(source.path, node.lineno)
+            holds = isinstance(target, ast.Attribute) and isinstance(node.value, ast.List | ast.ListComp | ast.Dict)
+            parts = [one for one in ast.walk(node.value) if isinstance(one, ast.Call)] if holds else []
+            if any(called(one)[:1].isupper() for one in parts):
+                return Place(source.path, node.lineno)
     return None
 
 

@@ -48,7 +48,8 @@ def _averaged(setup: Setup) -> bool:
         return True
     sources = [one for one in (setup.source, *setup.files.values()) if one is not None]
     names = {last_name(node) for one in sources for node in one.nodes(ast.Name, ast.Attribute)}
-    names |= {node.name for one in sources for node in one.nodes(ast.FunctionDef, ast.ClassDef)}
+    names |= {node.name for one in sources for node in one.nodes(ast.FunctionDef)}
+    names |= {node.name for one in sources for node in one.nodes(ast.ClassDef)}
     return bool(names & set(AVERAGING)) or any(name.lower().startswith(("ema_", "swa_")) for name in names)
 
 
@@ -83,7 +84,10 @@ def none(setup: Setup) -> Found | None:
 
 def _cosine(setup: Setup) -> Fix:
     epochs = setup.epochs
-    code = f"scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={epochs or 'epochs'})\n...\nscheduler.step()  # at the end of each epoch"
+    code = (
+        f"scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={epochs or 'epochs'})\n...\n"
+        "scheduler.step()  # at the end of each epoch"
+    )
     title = "a cosine to zero, stepped once an epoch"
     place, source = setup.optimizer_place, setup.text(setup.optimizer_place)
     train = setup.trace.train_loader()
@@ -124,7 +128,13 @@ def _own_schedule(setup: Setup) -> Place | None:
     """A place in the source that writes the rate of a group."""
     for source in (setup.source, *setup.files.values()):
         for node in source.nodes(ast.Assign, ast.AugAssign) if source is not None else ():
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AugAssign)
+                else []
+            )
             for target in targets:
                 if (
                     isinstance(target, ast.Subscript)
@@ -281,7 +291,8 @@ def climbs(setup: Setup) -> Found | None:
     asked = getattr(setup.scheduler, "T_max", None)
     many = rates.rises() > 3
     return Found(
-        f"the rate climbs again {rates.rises()} time{'s' if rates.rises() > 1 else ''} and ends at {rates.last / rates.peak:.0%} of its peak"
+        f"the rate climbs again {rates.rises()} time{'s' if rates.rises() > 1 else ''} and ends at "
+        f"{rates.last / rates.peak:.0%} of its peak"
         + (f": T_max is {asked}, the training has {rates.steps} steps of it" if asked else ""),
         _curve(setup) | {"climbs": rates.rises(), "horizon": asked, "steps": rates.steps},
         cost=3.0,
@@ -366,7 +377,8 @@ def plateau(setup: Setup) -> Found | None:
     assert given is not None
     right = "max" if accuracy else "min"
     return Found(
-        f"the plateau schedule has mode {mode!r} and is handed {source.segment(call.args[0])}: it lowers the rate while that improves",
+        f"the plateau schedule has mode {mode!r} and is handed {source.segment(call.args[0])}: it lowers the rate "
+        f"while that improves",
         {"mode": mode, "handed": source.segment(call.args[0]), "patience": setup.scheduler.patience},
         cost=20.0,
         place=_places(setup) or given.place,

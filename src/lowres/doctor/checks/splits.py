@@ -1,11 +1,13 @@
 """DA2: training, validation and test data against each other."""
 
 import numpy as np
+import torch
 
 from lowres.doctor.checks.data import in_loop
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup
+from lowres.doctor.source import last_name
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -89,9 +91,9 @@ def _assignment(setup: Setup) -> Place | None:
             assert isinstance(node, ast.Assign)
             assert source is not None
             for target in node.targets:
-                if isinstance(target, ast.Attribute) and target.attr in ("transform", "transforms"):
-                    if isinstance(target.value, ast.Attribute) and target.value.attr == "dataset":
-                        return Place(source.path, node.lineno)
+                sets = isinstance(target, ast.Attribute) and target.attr in ("transform", "transforms")
+                if sets and last_name(target.value) == "dataset":  # type: ignore[attr-defined]
+                    return Place(source.path, node.lineno)
     return None
 
 
@@ -150,9 +152,10 @@ def _difference(setup: Setup, train: Pipeline, one: Pipeline) -> Found | None:
             or ((train.constants is None) == (one.constants is None) and train.made_up)
         ):
             return None
-        (m1, s1, *_), (m2, s2, *_) = train.channels, one.channels  # type: ignore[assignment]
-        shift = float(((m1 - m2).abs() / s1.clamp_min(1e-6)).max())  # type: ignore[operator,attr-defined]
-        scale = float((s1 / s2.clamp_min(1e-6)).max().clamp_min((s2 / s1.clamp_min(1e-6)).max()))  # type: ignore[operator,attr-defined]
+        (mean, std, *_), (other_mean, other_std, *_) = train.channels, one.channels
+        shift = float(((mean - other_mean).abs() / std.clamp_min(1e-6)).max())
+        scales = torch.cat((std / other_std.clamp_min(1e-6), other_std / std.clamp_min(1e-6)))
+        scale = float(scales.max())
         if shift <= 0.5 and scale <= 1.5:
             return None
     bare = (train.constants is None) != (one.constants is None)
@@ -230,7 +233,8 @@ def missing_classes(setup: Setup) -> Found | None:
         if shifted or (len(stray) == 0 and len(lacking) < 0.4 * len(known)):
             continue
         return Found(
-            f"{one.role} images are of {len(own)} classes, {len(stray)} of them unknown to training ({len(known)} classes)",
+            f"{one.role} images are of {len(own)} classes, {len(stray)} of them unknown to training "
+            f"({len(known)} classes)",
             {"train_classes": len(known), f"{one.role}_classes": len(own), "unknown": len(stray)},
             cost=20.0,
             place=one.place,
