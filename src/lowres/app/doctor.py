@@ -34,7 +34,7 @@ class Doctor:
         json: Print JSON.
         sarif: Write SARIF, which code hosts show beside the lines.
         html: Write a page; needs the extra [report].
-        seconds: How long the script itself may run; what it did until then is examined.
+        seconds: Of the processor, that the script itself may take; what it did until then is examined.
         memory: GB that it may take.
     """
 

@@ -46,6 +46,10 @@ FOREIGN = {
 """Libraries with loops of their own, by module."""
 
 
+PATIENCE = 3.0
+"""How much longer than its processor time a program may take by the clock, on a machine that others use as well."""
+
+
 class Observer(Cutter):
     """A cutter that also keeps a copy of each network from before its first pass."""
 
@@ -80,7 +84,7 @@ def main(request_file: str) -> None:
         confine(observer, home, scratch, notes)
         sys.path.insert(0, str(script.resolve().parent))
         with _limited(request["seconds"]), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            problem, raised = _run(source, request["arguments"], printed)
+            problem, raised, observer.trace.ended = _run(source, request["arguments"], printed)
     sys.stdin = io.StringIO()
     setup = from_trace(
         observer.trace, target=request["target"], pristine=observer.pristine, pretrained=kitchen.pretrained
@@ -89,11 +93,15 @@ def main(request_file: str) -> None:
     setup.files = {path: one for path, one in frames.sources.items() if path != str(script)}
     setup.notes += notes
     setup.notes += _foreign(source)
+    if observer.trace.ended:
+        setup.notes.append(f"the program was ended before its end: {observer.trace.ended}")
     for one in (setup.train, *setup.evals):
         if one is not None:
             one.made_up = kitchen.made_up
     if not problem and not setup.trains:
         problem = _never_trains(setup, source)
+        if observer.trace.ended:
+            problem = f"{setup.target} takes too long: {observer.trace.ended}, and had not begun to train"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
@@ -104,12 +112,19 @@ def main(request_file: str) -> None:
     _write(out / "report.json", report)
 
 
-def _run(source: Source, arguments: list[str], printed: io.StringIO) -> tuple[str, str]:
+def _run(source: Source, arguments: list[str], printed: io.StringIO) -> tuple[str, str, str]:
     """Runs the program.
 
     Returns:
-        What was wrong with it in a line, and its traceback; "" where there is none.
+        What was wrong with it in a line, its traceback, and why it was ended before its end; "" where there is none.
     """
+    try:
+        return *_execute(source, arguments, printed), ""
+    except Enough as enough:
+        return "", "", str(enough)
+
+
+def _execute(source: Source, arguments: list[str], printed: io.StringIO) -> tuple[str, str]:
     linecache.cache[source.path] = (len(source.text), None, source.text.splitlines(keepends=True), source.path)
     module = types.ModuleType("__main__")
     module.__file__ = source.path
@@ -120,7 +135,7 @@ def _run(source: Source, arguments: list[str], printed: io.StringIO) -> tuple[st
     try:
         exec(compile(source.tree, source.path, "exec"), module.__dict__)
     except Enough:
-        return "", ""
+        raise
     except Asked as asked:
         return f"{name} asks for input ({str(asked)!r}): give it what it asks for as an argument, after --", _trace()
     except SystemExit as stop:
@@ -182,28 +197,29 @@ def _foreign(source: Source) -> list[str]:
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Ends the program quietly after a time: by a signal where there are signals."""
+    """Ends the program quietly after so much time of the processor, or three times as much by the clock."""
 
     def end(number: int, frame: Any) -> None:
-        raise Enough("the time is up")
+        raise Enough(f"it had {seconds:g} s of the processor, or waited for {PATIENCE * seconds:g} s")
 
     if hasattr(signal, "setitimer"):
-        before = signal.signal(signal.SIGALRM, end)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        before = {kind: signal.signal(kind, end) for kind in (signal.SIGALRM, signal.SIGPROF)}
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
         try:
             yield
-        except Enough:
-            return
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+                signal.setitimer(timer, 0)
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
         return
-    timer = threading.Timer(seconds, lambda: signal.raise_signal(signal.SIGINT))
-    timer.start()
+    timer_ = threading.Timer(PATIENCE * seconds, lambda: signal.raise_signal(signal.SIGINT))
+    timer_.start()
     try:
         yield
     finally:
-        timer.cancel()
+        timer_.cancel()
 
 
 def _limit_memory(gigabytes: float) -> None:

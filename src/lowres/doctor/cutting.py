@@ -22,12 +22,14 @@ from lowres.doctor.trace import Event
 REAL_EPOCHS = 2
 TRAIN_BATCHES = 3
 EVAL_BATCHES = 2
+LONGEST_ACCUMULATION = 8
+"""Batches that an epoch goes on for, at most, until an optimizer steps."""
 SLOW_STEP = 0.8
-"""Seconds; where a training step takes longer, batches and epochs become shorter still."""
+"""Seconds of the processor; where a training step takes longer, batches and epochs become shorter still."""
 LONE_STEPS = 12
 """Steps that are computed where batches come from no loader."""
 FAST_SECONDS = 12.0
-"""How long the passing over of epochs may take."""
+"""Seconds of the processor that the passing over of epochs may take."""
 
 
 class Enough(BaseException):
@@ -54,6 +56,7 @@ class Cutter(Recorder):
         self._lone_steps = 0
         self._clock: float | None = None
         self._fast_since = 0.0
+        self._stepped = False
 
     def note(self, kind: str, **data: Any) -> Event:
         """Adds an event; learns from it which loaders train."""
@@ -65,13 +68,13 @@ class Cutter(Recorder):
         """Computes; while epochs are passed over, answers from memory."""
         key = id(module)
         if self.fast:
-            if time.monotonic() - self._fast_since > FAST_SECONDS:
+            if time.thread_time() - self._fast_since > FAST_SECONDS:
                 raise Enough("all epochs could not be passed over in time")
             images = next((one for one in arguments if isinstance(one, Tensor)), None)
             if key in self._kept and images is not None and images.dim():
                 return _resized(self._kept[key], len(images), self._labels)
         if self._clock is None and torch.is_grad_enabled():
-            self._clock = time.monotonic()
+            self._clock = time.thread_time()
         output = call()
         if key not in self._kept:
             self._kept[key] = _mapped(output, lambda tensor: tensor.detach().clone())
@@ -90,12 +93,14 @@ class Cutter(Recorder):
             self._labels = parts(self._cached[key])[1]
             yield self._cached[key]
             return
+        self._stepped = False
         for number, batch in enumerate(self._drawn(loader, iterate)):
             self._cached.setdefault(key, batch)
             self._labels = parts(batch)[1]
             yield batch
             limit = self._train_batches if key in self._trained else EVAL_BATCHES
-            if number + 1 >= limit:
+            accumulating = key in self._trained and not self._stepped and number + 1 < LONGEST_ACCUMULATION
+            if number + 1 >= limit and not accumulating:
                 return
 
     def loader_options(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +125,8 @@ class Cutter(Recorder):
                 yield loader.collate_fn(items)
 
     def _after_step(self, item: Optimizer, args: Any, kwargs: Any) -> None:
-        if self._clock is not None and time.monotonic() - self._clock > SLOW_STEP and self._images:
+        self._stepped = True
+        if self._clock is not None and time.thread_time() - self._clock > SLOW_STEP and self._images:
             self._train_batches, self._images = 2, min(self._images, 8)
         self._clock = None
         if self.loader is None and not self.fast:
@@ -135,7 +141,7 @@ class Cutter(Recorder):
             for group in seen.item.param_groups:
                 for parameter in group["params"]:
                     parameter.grad = None  # so that steps cost nothing and change nothing
-        self.fast, self._fast_since = True, time.monotonic()
+        self.fast, self._fast_since = True, time.thread_time()
 
 
 def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

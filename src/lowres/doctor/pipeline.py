@@ -73,15 +73,18 @@ class Pipeline:
     @cached_property
     def _base(self) -> tuple[Any, NDArray[np.int64] | None]:
         """The innermost data set, and which of its images are used, in order; None: all, or unknown."""
-        dataset, indices = self.loader.dataset, None
+        dataset: Any = self.loader.dataset
+        indices = _positions(getattr(self.loader.sampler, "indices", None))
         for _ in range(10):
+            if isinstance(dataset, IterableDataset):
+                break
             if isinstance(dataset, Subset):
                 own = np.asarray(list(dataset.indices), dtype=np.int64)
                 indices = own if indices is None else own[indices]
                 dataset = dataset.dataset
                 continue
             inner = next((v for k, v in vars(dataset).items() if k in INNER and _is_dataset(v)), None)
-            if inner is None or isinstance(dataset, ConcatDataset):
+            if inner is None or isinstance(dataset, ConcatDataset) or _length(inner) != _length(dataset):
                 break
             dataset = inner
         return dataset, indices
@@ -187,7 +190,8 @@ class Pipeline:
         if change is not None:
             table = {value: int(change(int(value))) for value in np.unique(raw).tolist()}
             raw = np.array([table[value] for value in raw.tolist()], dtype=np.int64)
-        if len(raw) != self.size or not self._agree(raw):
+        restricted = getattr(self.loader.sampler, "indices", None) is not None
+        if not restricted and (len(raw) != self.size or not self._agree(raw)):
             return None
         return raw
 
@@ -201,6 +205,11 @@ class Pipeline:
     def order(self) -> float | None:
         """How mixed the classes are in its first batches: 1 as in random order, 0 where each batch has one class."""
         labels, sampler, size = self.labels, self.loader.batch_sampler, self.batch_size
+        if (
+            isinstance(self.loader.dataset, IterableDataset)
+            or getattr(self.loader.sampler, "indices", None) is not None
+        ):
+            return None  # its order is its own
         if labels is None or sampler is None or not size or len(np.unique(labels)) < 2:
             return None
         drawn = [labels[np.asarray(list(one))] for one, _ in zip(sampler, range(20), strict=False)]
@@ -247,6 +256,16 @@ def _is_dataset(value: Any) -> bool:
         and hasattr(value, "__len__")
         and not isinstance(value, np.ndarray | Tensor | list | tuple | dict | str | range)
     )
+
+
+def _positions(value: Any) -> NDArray[np.int64] | None:
+    """The positions that a sampler is restricted to."""
+    if value is None or isinstance(value, str):
+        return None
+    try:
+        return np.asarray(list(value), dtype=np.int64)
+    except (TypeError, ValueError):
+        return None
 
 
 def _length(value: Any) -> int | None:

@@ -17,11 +17,11 @@ POINTS = 400
 
 @dataclass(frozen=True)
 class Rates:
-    """The rate of the first group of parameters from the first step to the last.
+    """The highest rate of any group of parameters, from the first step to the last.
 
     Attributes:
         curve: Evenly spread over the training; one figure where it never changes.
-        source: simulated, observed, or constant.
+        source: simulated, observed, partly observed, plateau, or constant.
         cadence: How often the schedule is stepped: batch, epoch, never, or "" where there is none.
         steps: Of the schedule, over the whole training.
         error: What the schedule raised before its end.
@@ -90,7 +90,7 @@ def rates(
         steps_per_epoch: Optimizer steps.
         how: How often the schedule is stepped, where that is known: batch or epoch.
     """
-    observed = [event["rates"][0] for event in trace.of("step") if event["rates"]]
+    observed = [max(event["rates"]) for event in trace.of("step") if event["rates"]]
     how = how or (cadence(trace) if trace.count("step") else "epoch")
     if scheduler is not None and how != "never" and epochs:
         if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
@@ -100,6 +100,8 @@ def rates(
     if not observed:
         return None
     by_epoch = observed_by_epoch(trace)
+    if scheduler is None and _within_epoch(trace):  # by the step, of which most were left out
+        return Rates(by_epoch, "partly observed", "batch", len(by_epoch))
     return Rates(by_epoch, "observed", "never" if scheduler is not None else "", len(by_epoch))
 
 
@@ -131,10 +133,24 @@ def observed_by_epoch(trace: Trace) -> tuple[float, ...]:
         if event.kind == "iterate" and event["loader"] == id(train):
             curve += [current] if current is not None else []
         elif event.kind == "step" and event["rates"]:
-            current = event["rates"][0]
+            current = max(event["rates"])
     return (*curve, current) if current is not None else tuple(curve)
+
+
+def _within_epoch(trace: Trace) -> bool:
+    """Whether the rate changes from one step to the next within a computed epoch."""
+    last: float | None = None
+    for event in trace.of("iterate", "step", real=True):
+        if event.kind == "iterate":
+            last = None
+        elif event["rates"]:
+            rate = max(event["rates"])
+            if last is not None and rate != last:
+                return True
+            last = rate
+    return False
 
 
 def _rate(scheduler: Any) -> float:
     optimizer = getattr(scheduler, "optimizer", None) or scheduler._optimizer
-    return float(optimizer.param_groups[0]["lr"])
+    return max(float(group["lr"]) for group in optimizer.param_groups)

@@ -13,8 +13,8 @@ from lowres.doctor.report import Report
 from lowres.doctor.source import read
 from lowres.errors import UserError
 
-GRACE = 60.0
-"""Seconds that the probes have beyond the program's own time."""
+GRACE = 180.0
+"""Seconds by the clock that imports and probes have beyond the program's own time."""
 
 
 def examine_script(
@@ -36,7 +36,8 @@ def examine_script(
         script: The file.
         arguments: What stands behind its name on its command line.
         data_dir: Where data sets lie; None for LOWRES_DATA_DIR, then the folder that the script names.
-        seconds: How long the program itself may run; what it did until then is examined.
+        seconds: Of the processor, that the program itself may take (by the clock three times as many); what it did
+            until then is examined.
         memory: GB that it may take.
         sheet: A PNG to write, of what the network sees.
 
@@ -74,7 +75,7 @@ def _observe(request: dict[str, object]) -> Report:
     with tempfile.TemporaryDirectory(prefix="lowres-doctor-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "request.json"
         file.write_text(json.dumps(request), encoding="utf-8")
-        limit = float(str(request["seconds"])) + GRACE
+        limit = 3 * float(str(request["seconds"])) + GRACE
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
         environment |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
         with (Path(folder) / "output").open("wb") as output:

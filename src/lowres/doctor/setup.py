@@ -202,7 +202,7 @@ class Setup:
     @property
     def trains(self) -> bool:
         """Whether a gradient was seen, or the objects of a training were given."""
-        return self.trace.count("backward") > 0 or (not self.trace.events and self.optimizer is not None)
+        return self.trace.count("backward") > 0 or (not self.trace.count("forward") and self.optimizer is not None)
 
     # Places.
 

@@ -1,5 +1,7 @@
 """DA2: transforms, order and pixels of the training images."""
 
+import ast
+
 import numpy as np
 import torch
 
@@ -7,6 +9,7 @@ from lowres.doctor.findings import Edit, Fix, Found, Place, check
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.pixels import smoother_layout
 from lowres.doctor.setup import Setup
+from lowres.doctor.source import last_name
 from lowres.doctor.transforms import compose_of, insert_into
 
 CROP = "transforms.RandomCrop({size}, padding={padding})"
@@ -16,6 +19,18 @@ FLIP = "transforms.RandomHorizontalFlip()"
 def in_loop(setup: Setup) -> bool:
     """Whether the loop changes training images between loader and network."""
     return any(one.from_loader is not None for one in setup.samples_of("training"))
+
+
+def assigned_transform(setup: Setup) -> Place | None:
+    """Where the source says `X.dataset.transform = ...`."""
+    for source in (setup.source, *setup.files.values()):
+        for node in source.nodes(ast.Assign) if source is not None else ():
+            assert source is not None
+            for target in node.targets:
+                sets = isinstance(target, ast.Attribute) and target.attr in ("transform", "transforms")
+                if sets and last_name(target.value) == "dataset":  # type: ignore[attr-defined]
+                    return Place(source.path, node.lineno)
+    return None
 
 
 @check(
@@ -40,8 +55,8 @@ def no_augmentation(setup: Setup) -> Found | None:
         train.loader.collate_fn, "__name__", "default_collate"
     ):
         return None
-    if any(one.varies and one.random_names for one in setup.evals):
-        return None  # DA203 speaks: the transform went to the wrong split
+    if assigned_transform(setup) is not None and any(one.base is train.base for one in setup.evals):
+        return None  # DA203 speaks: the transform went to both splits
     classes = setup.classes or 10
     fits = setup.image_size is not None and setup.image_size < 256
     size = setup.image_size or 32
@@ -95,7 +110,7 @@ def unshuffled(setup: Setup) -> Found | None:
         + (" (the classes are mixed, so it costs little)" if order is not None else ""),
         {"mix_of_classes": order, "sampler": type(train.loader.sampler).__name__},
         cost=50.0 if sorted_ else 0.5,
-        grade="error" if sorted_ else "warning",
+        grade="error" if sorted_ else "note" if order is not None and order > 0.8 else "warning",
         place=train.place,
         fix=_shuffle(setup, train),
     )

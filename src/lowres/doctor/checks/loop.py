@@ -53,8 +53,8 @@ def no_step(setup: Setup) -> Found | None:
     if setup.trace.count("backward", real=True) < 3 or setup.trace.count("step"):
         return None
     backward = setup.trace.first("backward")
-    if _changed(setup):
-        return None  # the loop changes the weights by hand
+    if _changed(setup) or _accumulates(setup):
+        return None  # the loop changes the weights by hand, or steps after more batches than were seen
     return Found(
         "backward() is called and no optimizer steps: nothing is learned",
         {"backward_passes": setup.trace.count("backward"), "steps": 0},
@@ -62,6 +62,17 @@ def no_step(setup: Setup) -> Found | None:
         place=backward.place if backward else None,
         fix=Fix("step after backward", code="optimizer.step()"),
     )
+
+
+def _accumulates(setup: Setup) -> bool:
+    """Whether the source steps an optimizer under a condition on the remainder of a division."""
+    for source in (setup.source, *setup.files.values()):
+        for call in source.calls("step") if source is not None else ():
+            assert source is not None
+            around = source.enclosing(call.lineno, ast.If)
+            if any(isinstance(n, ast.Mod) for one in around if isinstance(one, ast.If) for n in ast.walk(one.test)):
+                return True
+    return False
 
 
 def _changed(setup: Setup) -> bool:

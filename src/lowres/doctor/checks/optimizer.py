@@ -127,6 +127,8 @@ def _is_argument(source: Source, name: str) -> bool:
 def _by_hand(setup: Setup) -> bool:
     """Whether the source sums squares of parameters into its loss."""
     for source in (setup.source, *setup.files.values()):
+        if source is not None and any("parameters()" in line and "** 2" in line for line in source.lines):
+            return True
         for call in source.calls("norm", "pow", "square") if source is not None else ():
             if source is not None and any(
                 "parameters()" in source.lines[i - 1] for i in range(max(1, call.lineno - 2), call.lineno + 1)

@@ -3,11 +3,10 @@
 import numpy as np
 import torch
 
-from lowres.doctor.checks.data import in_loop
+from lowres.doctor.checks.data import assigned_transform, in_loop
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import last_name
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -65,7 +64,7 @@ def shared_dataset(setup: Setup) -> Found | None:
     shared = train is not None and any(one.base is train.base and one.indices is not None for one in setup.evals)
     if train is None or not shared or train.varies is not False or in_loop(setup):
         return None
-    place = _assignment(setup)
+    place = assigned_transform(setup)
     random_somewhere = setup.source is not None and any(
         setup.source.calls("RandomCrop", "RandomHorizontalFlip", "RandAugment")
     )
@@ -81,20 +80,6 @@ def shared_dataset(setup: Setup) -> Found | None:
             code="val_set = Subset(CIFAR10(root, train=True, transform=test_transform), val_set.indices)",
         ),
     )
-
-
-def _assignment(setup: Setup) -> Place | None:
-    import ast
-
-    for source in (setup.source, *setup.files.values()):
-        for node in source.nodes(ast.Assign) if source is not None else ():
-            assert isinstance(node, ast.Assign)
-            assert source is not None
-            for target in node.targets:
-                sets = isinstance(target, ast.Attribute) and target.attr in ("transform", "transforms")
-                if sets and last_name(target.value) == "dataset":  # type: ignore[attr-defined]
-                    return Place(source.path, node.lineno)
-    return None
 
 
 @check(
