@@ -87,7 +87,7 @@ def unshuffled(setup: Setup) -> Found | None:
 
     Graded by what it does, not by the option: the mix of classes in the first 20 batches is measured against random
     order. Less than half as mixed is an error (batches of one class or two); a mixed but fixed order, as in
-    torchvision's CIFAR, is a warning of half a point. Iterable data sets shuffle themselves, samplers too.
+    torchvision's CIFAR, is a note of half a point. Iterable data sets shuffle themselves, samplers too.
     """
     train = setup.train
     if train is None or train.random_order or train.size is None or train.size < 100:

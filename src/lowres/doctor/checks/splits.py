@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from lowres.doctor.checks.data import assigned_transform, in_loop
-from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.findings import Fix, Found, check
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup
 
