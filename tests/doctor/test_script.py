@@ -56,7 +56,7 @@ BENIGN = {
     "accumulation": [
         ("        optimizer.zero_grad()\n", ""),
         ("for x, y in train_loader", "for i, (x, y) in enumerate(train_loader)"),
-        ("        optimizer.step()\n", "        if i % 4 == 3:\n            optimizer.step()\n            model.zero_grad()\n"),
+        ("        optimizer.step()\n", "        if i % 4 == 3:\n            optimizer.step(), model.zero_grad()\n"),
     ],
     "augmentation in the loop": [
         ("Photographs(320, True)", "Photographs(320, False)"),

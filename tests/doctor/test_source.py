@@ -103,7 +103,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
     ],
 )
 def test_loops_are_counted_while_they_run(tmp_path, loop, rounds):
-    code = f"start, epochs, names = 2, 5, [1]\ntqdm = lambda it: it\n{loop}\n    seen = look()\n    if 'for' in {loop[:3]!r}: break\n"
+    code = f"start, epochs, names = 2, 5, [1]\ntqdm = lambda it: it\n{loop}\n    seen = look()\n"
     path = str(tmp_path / "loop.py")
     frames = Frames(tmp_path, {path: Source(path, code)})
     names = {"look": frames.rounds}

@@ -71,10 +71,10 @@ def main(request_file: str) -> None:
     out = Path(request_file).parent
     script, home, scratch = Path(request["script"]), Path(request["home"]), out / "scratch"
     scratch.mkdir()
-    source = read(script)
+    source, file = read(script), script.resolve()
     torch.set_num_threads(request["threads"])
     notes: list[str] = []
-    frames = Frames(script.resolve().parent, {str(script): source})
+    frames = Frames(file.parent, {str(script): source})
     observer = Observer(frames, request["images"])
     kitchen = Kitchen(home, Path(request["data_dir"]) if request["data_dir"] else None, notes)
     _limit_memory(request["memory"])
@@ -82,9 +82,9 @@ def main(request_file: str) -> None:
     with observer:
         kitchen.serve(observer)
         confine(observer, home, scratch, notes)
-        sys.path.insert(0, str(script.resolve().parent))
+        sys.path.insert(0, str(file.parent))
         with _limited(request["seconds"]), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            problem, raised, observer.trace.ended = _run(source, request["arguments"], printed)
+            problem, raised, observer.trace.ended = _run(source, file, request["arguments"], printed)
     sys.stdin = io.StringIO()
     setup = from_trace(
         observer.trace, target=request["target"], pristine=observer.pristine, pretrained=kitchen.pretrained
@@ -112,22 +112,22 @@ def main(request_file: str) -> None:
     _write(out / "report.json", report)
 
 
-def _run(source: Source, arguments: list[str], printed: io.StringIO) -> tuple[str, str, str]:
+def _run(source: Source, file: Path, arguments: list[str], printed: io.StringIO) -> tuple[str, str, str]:
     """Runs the program.
 
     Returns:
         What was wrong with it in a line, its traceback, and why it was ended before its end; "" where there is none.
     """
     try:
-        return *_execute(source, arguments, printed), ""
+        return *_execute(source, file, arguments, printed), ""
     except Enough as enough:
         return "", "", str(enough)
 
 
-def _execute(source: Source, arguments: list[str], printed: io.StringIO) -> tuple[str, str]:
+def _execute(source: Source, file: Path, arguments: list[str], printed: io.StringIO) -> tuple[str, str]:
     linecache.cache[source.path] = (len(source.text), None, source.text.splitlines(keepends=True), source.path)
     module = types.ModuleType("__main__")
-    module.__file__ = source.path
+    module.__file__ = str(file)
     module.__dict__["display"] = lambda *values: None  # notebooks have it
     sys.modules["__main__"] = module
     sys.argv = [source.path, *arguments]

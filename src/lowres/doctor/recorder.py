@@ -138,7 +138,8 @@ class Recorder:
         kept = (self.trace.training if module.training and grad else self.trace.evaluation).setdefault(key, [])
         if images is not None and not self.fast and len(kept) < SAMPLES:
             given, labels = parts(self.batch)
-            same = given is not None and given.shape == images.shape and torch.equal(given, images.cpu())
+            alike = given is not None and (given.shape, given.dtype) == (images.shape, images.dtype)
+            same = alike and given is not None and torch.equal(given.cpu(), images.cpu())
             kept.append(
                 Sample(
                     images.detach().cpu().clone(),

@@ -71,26 +71,33 @@ class _Files:
         self._home, self._scratch, self._notes = str(home), str(scratch), notes
         self._stat = os.stat
         self._temporary = (str(scratch), os.devnull, "/dev/", "/proc/", "/sys/")
+        self._moved: dict[str, str] = {}
 
     def _own(self, path: Any) -> bool:
         """Whether a path is free to be written."""
         return str(os.path.abspath(os.fsdecode(path))).startswith(self._temporary)  # noqa: PTH100 - must not touch the disk
 
     def _readable(self, path: Any) -> Any:
-        """The path itself; the user's file where the program has none of its own there."""
-        if isinstance(path, int) or path is None or not os.fspath(path) or Path(os.fsdecode(path)).is_absolute():
+        """Where to read from: what the program wrote aside, its own file, or the user's of that name."""
+        if isinstance(path, int) or path is None or not os.fspath(path):
             return path
+        name = os.fsdecode(path)
+        if Path(name).is_absolute():
+            return self._moved.get(name, path)
         try:
             self._stat(path)
         except OSError:
-            return os.path.join(self._home, os.fsdecode(path))  # noqa: PTH118
+            return os.path.join(self._home, name)  # noqa: PTH118
         return path
 
     def _writable(self, path: Any) -> Any:
+        """The path itself within the scratch folder; a place aside for any other."""
         if isinstance(path, int) or self._own(path):
             return path
-        aside = os.path.join(self._scratch, "elsewhere", os.fsdecode(path).lstrip("/\\").replace(":", ""))  # noqa: PTH118
+        name = os.fsdecode(path)
+        aside = os.path.join(self._scratch, "elsewhere", name.lstrip("/\\.").replace(":", ""))  # noqa: PTH118
         os.makedirs(os.path.dirname(aside), exist_ok=True)  # noqa: PTH103, PTH120
+        self._moved[name] = aside
         return aside
 
     def open(self, original: Callable[..., Any]) -> Callable[..., Any]:

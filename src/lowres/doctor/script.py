@@ -64,7 +64,7 @@ def examine_script(
         "sheet": str(sheet.expanduser().resolve()) if sheet else None,
     }
     report = _observe(request | {"images": 16})
-    if report.traceback and not report.problem.endswith("not installed") and "needs the module" not in report.problem:
+    if report.traceback and " raises " in report.problem:
         # A program may rely on whole batches; then it gets them.
         whole = _observe(request | {"images": 0})
         report = report if whole.traceback else whole
