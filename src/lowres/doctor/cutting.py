@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, IterableDataset
 
 from lowres.doctor.frames import Frames
-from lowres.doctor.recorder import Recorder, fingerprint, parts
+from lowres.doctor.readings import fingerprint, parts
+from lowres.doctor.recorder import Recorder
 from lowres.doctor.trace import Event
 
 REAL_EPOCHS = 2

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomSampler, Subset
 
 from lowres.doctor.findings import Place
-from lowres.doctor.recorder import parts
+from lowres.doctor.readings import parts
 
 SAMPLES = 96
 """Images that statistics are taken of."""

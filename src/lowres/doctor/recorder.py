@@ -5,7 +5,6 @@ leave events in its trace. The doctor's child process adds what cuts the epochs 
 """
 
 import contextlib
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -19,6 +18,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.data import DataLoader
 
 from lowres.doctor.frames import Frames
+from lowres.doctor.readings import (
+    describe_scores,
+    dry_copy,
+    fingerprint,
+    gradient_norm,
+    groups,
+    has_gradients,
+    number,
+    parts,
+)
 from lowres.doctor.trace import Event, Sample, Seen, Trace
 
 SAMPLES = 3
@@ -155,15 +164,15 @@ class Recorder:
             scores = args[0] if args else kwargs.get("input")
             target = args[1] if len(args) > 1 else kwargs.get("target")
             if not self._depth and isinstance(scores, Tensor) and not self.fast:
-                self.note("loss", name=name, **describe_scores(scores, target), value=_number(value))
+                self.note("loss", name=name, **describe_scores(scores, target), value=number(value))
             return value
 
         return loss
 
     def _backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def backward(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-            stale = False if self.fast else any(_has_gradients(seen.item) for seen in self.trace.optimizers.values())
-            self.note("backward", value=_number(tensor), stale=stale, loader=self.loader)
+            stale = False if self.fast else any(has_gradients(seen.item) for seen in self.trace.optimizers.values())
+            self.note("backward", value=number(tensor), stale=stale, loader=self.loader)
             return original(tensor, *args, **kwargs)
 
         return backward
@@ -178,13 +187,13 @@ class Recorder:
     def _optimizer_init(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def init(item: Optimizer, *args: Any, **kwargs: Any) -> None:
             original(item, *args, **kwargs)
-            self.trace.optimizers[id(item)] = Seen(item, self.frames.where(), {"groups": _groups(item)})
+            self.trace.optimizers[id(item)] = Seen(item, self.frames.where(), {"groups": groups(item)})
 
         return init
 
     def _before_step(self, item: Optimizer, args: Any, kwargs: Any) -> None:
         if id(item) not in self.trace.optimizers:
-            self.trace.optimizers[id(item)] = Seen(item, None, {"groups": _groups(item)})
+            self.trace.optimizers[id(item)] = Seen(item, None, {"groups": groups(item)})
         if not self._pristine:  # schedules as they are before the first step, to be simulated from there
             self._pristine = True
             for seen in self.trace.schedulers.values():
@@ -213,7 +222,7 @@ class Recorder:
             finally:
                 self._scheduling = False
             if id(item) in self.trace.schedulers:  # else it is still being made
-                given = [_number(one) for one in (*args, *kwargs.values())]
+                given = [number(one) for one in (*args, *kwargs.values())]
                 self.note("schedule", scheduler=id(item), given=given)
             return result
 
@@ -279,72 +288,10 @@ class Recorder:
         def clip(parameters: Any, max_norm: float, *args: Any, **kwargs: Any) -> Any:
             norm = original(parameters, max_norm, *args, **kwargs)
             if not self.fast:
-                self.note("clip", norm=_number(norm), max_norm=float(max_norm))
+                self.note("clip", norm=number(norm), max_norm=float(max_norm))
             return norm
 
         return clip
-
-
-def parts(batch: Any) -> tuple[Tensor | None, Tensor | None]:
-    """Images and labels of a batch: its first tensor of images and its last of whole numbers."""
-    values = list(batch.values()) if isinstance(batch, dict) else batch
-    tensors = [one for one in values if isinstance(one, Tensor)] if isinstance(values, list | tuple) else []
-    images = next((one for one in tensors if one.dim() >= 2), None)
-    labels = next((one for one in reversed(tensors) if one.dim() == 1 and not one.is_floating_point()), None)
-    return images, labels
-
-
-def describe_scores(scores: Tensor, target: Any) -> dict[str, Any]:
-    """What a loss was given, in figures."""
-    rows = scores.detach().float()
-    known: dict[str, Any] = {"shape": tuple(scores.shape), "low": _number(rows.min()), "high": _number(rows.max())}
-    if scores.dim() == 2 and scores.shape[1] > 1:
-        known["row_sum"] = _number((rows.sum(dim=1) - 1).abs().max())
-        known["log_sum"] = _number(torch.logsumexp(rows, dim=1).abs().max())
-    if isinstance(target, Tensor):
-        known["target_dtype"] = str(target.dtype).removeprefix("torch.")
-        known["target_dim"] = target.dim()
-    known["made_by"] = scores.grad_fn.name() if scores.grad_fn is not None else ""
-    return known
-
-
-def dry_copy(scheduler: Any) -> Any:
-    """A copy of a schedule over an optimizer of the same groups and no weights; None where it cannot be copied."""
-    real = getattr(scheduler, "optimizer", None) or getattr(scheduler, "_optimizer", None)
-    if not isinstance(real, Optimizer):
-        return None
-    dummy = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))]} for _ in real.param_groups], lr=1.0)
-    for group, copied in zip(real.param_groups, dummy.param_groups, strict=True):
-        copied.update({name: copy.deepcopy(value) for name, value in group.items() if name != "params"})
-    try:
-        return copy.deepcopy(scheduler, {id(real): dummy})
-    except Exception:  # a schedule that closes over what cannot be copied is not simulated
-        return None
-
-
-def fingerprint(module: nn.Module) -> tuple[float, ...]:
-    """A figure of each parameter, equal while the parameter is."""
-    return tuple(float(parameter.detach().double().sum()) for parameter in module.parameters())
-
-
-def gradient_norm(optimizer: Optimizer) -> float:
-    """The Euclidean norm of all gradients that an optimizer is about to use."""
-    squares = [
-        float(parameter.grad.detach().float().pow(2).sum())
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    return float(sum(squares) ** 0.5)
-
-
-def _has_gradients(optimizer: Optimizer) -> bool:
-    grads = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
-    return any(grad is not None and bool(grad.detach().any()) for grad in grads)
-
-
-def _groups(optimizer: Optimizer) -> list[dict[str, Any]]:
-    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
 def _schedulers(kind: type[Any]) -> list[type[Any]]:
@@ -359,9 +306,3 @@ def _is_network(module: nn.Module, args: tuple[Any, ...]) -> bool:
         return True
     own = not type(module).__module__.startswith(("torch.", "torchvision."))
     return own and bool(args) and isinstance(args[0], Tensor) and args[0].dim() == 4
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, Tensor):
-        return float(value.detach()) if value.numel() == 1 else None
-    return float(value) if isinstance(value, int | float) else None

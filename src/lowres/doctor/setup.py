@@ -16,8 +16,8 @@ from lowres.doctor.findings import Finding, Place
 from lowres.doctor.network import BATCH_NORMS, Network, look
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.rates import Rates, rates
+from lowres.doctor.readings import dry_copy
 from lowres.doctor.recognise import Kind, recognise
-from lowres.doctor.recorder import dry_copy
 from lowres.doctor.source import Source
 from lowres.doctor.trace import Sample, Trace
 

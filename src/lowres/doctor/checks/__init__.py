@@ -11,6 +11,8 @@ from lowres.doctor.checks import (  # noqa: F401 - each registers its checks
     capacity,
     data,
     evaluation,
+    honesty,
+    horizon,
     labels,
     loop,
     loss,
