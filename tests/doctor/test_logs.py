@@ -13,7 +13,7 @@ FLOOR = math.log(1 + 9 / math.e)
 
 
 def falling(first, last):
-    return [last + (first - last) * math.exp(-i / 4) for i in range(EPOCHS)]
+    return [last + (first - last) * math.exp(-i / 2) for i in range(EPOCHS)]
 
 
 def swinging(middle, by):

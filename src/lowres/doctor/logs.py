@@ -257,9 +257,10 @@ def rising(log: Log) -> Found | None:
     val, rate = log.get("val_accuracy"), log.get("rate")
     if len(val) < 10 or (rate and rate[-1] < 0.05 * max(rate)):
         return None
-    tail = _tail(val, 0.2)
-    slope = (tail[-1] - tail[0]) / (len(tail) - 1)
-    if slope < 0.1 or val[-1] < max(val) - 0.5:
+    size = max(2, len(val) // 5)
+    last, before = val[-size:], val[-2 * size : -size]
+    slope = (sum(last) - sum(before)) / size**2
+    if slope < 0.1:
         return None
     return Found(
         f"stopped while improving: validation still gains {slope:.2f} points an epoch",
