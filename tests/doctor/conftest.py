@@ -6,6 +6,7 @@ import sys
 import textwrap
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -160,9 +161,8 @@ def small_network() -> nn.Sequential:
     )
 
 
-@pytest.fixture
-def objects():
-    """The objects of a sound training, by name, to be changed."""
+def sound() -> dict[str, Any]:
+    """The objects of a sound training, by name."""
     torch.manual_seed(0)
     model = small_network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
@@ -177,3 +177,15 @@ def objects():
         "loss_fn": nn.CrossEntropyLoss(),
         "epochs": 30,
     }
+
+
+@pytest.fixture
+def objects() -> dict[str, Any]:
+    """The objects of a sound training, by name, to be changed."""
+    return sound()
+
+
+@pytest.fixture
+def twin(objects) -> dict[str, Any]:
+    """The same once more, equal in everything."""
+    return sound()

@@ -100,6 +100,8 @@ def _fix(setup: Setup, first: Layer) -> Fix:
             lines = STEM.format(model=name, width=first.width).splitlines()[1:]
             device = ".to(device)" if "device" in source.segment(statement) else ""
             lines[0] += device
+            if not any("import nn" in line or "as nn" in line for line in source.lines):
+                lines = [line.replace("nn.", "torch.nn.") for line in lines]
             return source.fix("a stem for small images: 3x3, stride 1, no pool", source.after(statement, *lines))
     return Fix("a stem for small images: 3x3, stride 1, no pool", code=STEM.format(model=name, width=first.width or 64))
 

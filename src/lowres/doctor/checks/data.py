@@ -63,8 +63,11 @@ def no_augmentation(setup: Setup) -> Found | None:
     place, fix = None, None
     found = compose_of(setup, train)
     wanted = (CROP.format(size=size, padding=size // 8), FLIP)
+    shared = found is not None and any(compose_of(setup, one) == found for one in setup.evals)
     if found is not None:
         place, fix = insert_into(*found, wanted, "crop and flip training images", setup, train)
+    if shared:  # evaluation has the same composition, which must not be augmented
+        fix = Fix("a composition of its own for training", code=", ".join(wanted))
     return Found(
         "training images are the same in every epoch: nothing crops, flips or changes them",
         {"fetches_compared": 24, "different": 0, "transforms": train.names},

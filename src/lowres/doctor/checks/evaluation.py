@@ -103,7 +103,11 @@ def _eval_fix(setup: Setup, place: Place | None) -> Fix:
         (e for e in setup.trace.of("forward") if e["grad"] and e.place is not None and e.place.path == source.path),
         None,
     )
-    if train is not None and train.place is not None and not any(source.calls("train")):
+    if (
+        train is not None
+        and train.place is not None
+        and not any(isinstance(c.func, ast.Attribute) for c in source.calls("train"))
+    ):
         loop = next(iter(source.enclosing(train.place.line, *LOOPS)), None)
         names = [
             c.func

@@ -109,6 +109,9 @@ def _cosine(setup: Setup) -> Fix:
         or not isinstance(made.targets[0], ast.Name | ast.Attribute)
     ):
         return Fix(title, code=code)
+    homes = [source.enclosing(node.lineno, ast.FunctionDef)[:1] for node in (made, loop)]
+    if isinstance(made.targets[0], ast.Name) and homes[0] != homes[1]:
+        return Fix(title, code=code)  # the loop would not know the schedule
     name = source.segment(made.targets[0])
     new = "scheduler" if isinstance(made.targets[0], ast.Name) else "self.scheduler"
     horizon = _range_text(loop) or str(epochs or "epochs")
