@@ -66,6 +66,7 @@ BENIGN = {
         (COSINE, ""),
         ("    scheduler.step()\n", "    optimizer.param_groups[0]['lr'] = 0.1 * (1 - (epoch + 1) / EPOCHS)\n"),
     ],
+    "worker processes": [("shuffle=True", "shuffle=True, num_workers=2, persistent_workers=True")],
     "cleared at the end": [
         ("        optimizer.zero_grad()\n", ""),
         ("        optimizer.step()\n", "        optimizer.step()\n        model.zero_grad()\n"),
@@ -136,6 +137,14 @@ def test_a_program_that_needs_arguments_gets_them(observe, program):
     head += "parser.add_argument('--epochs', type=int, required=True)\nargs = parser.parse_args()\n"
     text = head + program(("EPOCHS = 12", "EPOCHS = args.epochs"))
     assert "needs arguments (the following arguments are required: --epochs)" in observe(text).problem
+
+
+def test_the_contact_sheet_shows_what_the_network_sees(observe, program, tmp_path):
+    from PIL import Image
+
+    observe(program(), sheet=str(tmp_path / "sheet.png"))
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert min(sheet.size) > 100
 
 
 def test_arguments_reach_the_program(observe, program):
