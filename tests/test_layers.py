@@ -16,7 +16,7 @@ LAYERS = (
     ("evaluation",),
     ("runs",),
     ("speed",),
-    ("ladder",),
+    ("ladder", "doctor"),
     ("app",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

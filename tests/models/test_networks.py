@@ -100,7 +100,7 @@ def test_compiles_into_one_graph(name):
     images = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
         compiled = torch.compile(model, backend="eager", fullgraph=True)(images)
-    torch.testing.assert_close(compiled, model(images), rtol=1e-4, atol=1e-4)  # compiled, Mish is PyTorch's own
+        torch.testing.assert_close(compiled, model(images), rtol=1e-4, atol=1e-4)  # compiled, Mish is PyTorch's own
 
 
 @pytest.mark.parametrize("name", SMALL)
