@@ -201,7 +201,7 @@ def train_epoch(learner: Learner, batches: Loader, plan: Plan, emit: Observer) -
     for step, (x, y) in enumerate(batches, start=1):
         x = x.to(placement.device, non_blocking=True)
         y = y.to(placement.device, non_blocking=True)
-        if placement.channels_last:
+        if placement.channels_last and x.ndim == 4:  # features of a probe have no layout
             x = x.contiguous(memory_format=torch.channels_last)
         rate = set_rate(optimizers, plan.factor(first + step - 1, steps * plan.epochs))
         for optimizer in optimizers:
