@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench docs clean
+.PHONY: help setup demo test test-fast lint format bench bench-doctor docs clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready ## make .venv with lowres and everything its tests need
 
@@ -27,10 +27,10 @@ demo: setup ## set up, then train on the embedded handwritten digits
 	$(BIN)/lowres compare runs/digits-*
 
 test: setup ## set up, then run every test; LOWRES_DATA_DIR=FOLDER adds those on real CIFAR-10
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: setup ## the tests that take no more than a few seconds each
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
@@ -44,6 +44,9 @@ format: setup ## let ruff put the code in order
 bench: setup ## measure speed here; LOWRES_DATA_DIR=FOLDER must hold CIFAR-10
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/input_pipeline.py
+
+bench-doctor: setup ## score the doctor on programs with known faults; LOWRES_DATA_DIR=FOLDER must hold CIFAR-10
+	$(BIN)/python benchmarks/doctor/run.py --out benchmarks/results/doctor-bench.json
 
 docs: setup ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

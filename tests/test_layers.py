@@ -15,7 +15,8 @@ LAYERS = (
     ("observers",),
     ("evaluation",),
     ("runs",),
-    ("ladder",),
+    ("speed",),
+    ("ladder", "doctor"),
     ("app",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

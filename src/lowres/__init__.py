@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lowres.data import Augmentation, Batches, load_dataset
+    from lowres.doctor import diagnose
     from lowres.errors import UserError
     from lowres.ladder import Ladder, Rung, climb, list_ladders, load_ladder
     from lowres.models import create_model, list_models, load_weights, summarise
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "lowres.data": ("Augmentation", "Batches", "load_dataset"),
+    "lowres.doctor": ("diagnose",),
     "lowres.errors": ("UserError",),
     "lowres.ladder": ("Ladder", "Rung", "climb", "list_ladders", "load_ladder"),
     "lowres.models.surgery": ("adapt", "adaptation"),
@@ -45,6 +47,7 @@ __all__ = [
     "adaptation",
     "climb",
     "create_model",
+    "diagnose",
     "evaluate",
     "list_ladders",
     "list_models",

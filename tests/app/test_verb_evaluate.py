@@ -17,7 +17,9 @@ def test_the_figures_are_the_runs_own_exactly(lowres, finished):
     assert (done.code, done.err) == (0, "")
     own = result(finished)
     assert done.json == {key: own[key] for key in done.json}
-    assert {"accuracy", "interval", "errors", "images", "loss", "per_class", "confusion", "classes"} == set(done.json)
+    assert {"accuracy", "interval", "errors", "images", "loss", "per_class", "confusion", "classes", "tta"} == set(
+        done.json
+    )
     assert lowres("evaluate", finished / "model.safetensors", "--device", "cpu", "--json").json == done.json
 
 

@@ -2,6 +2,11 @@ import json
 
 import pytest
 
+from lowres.ladder import CellsFailed
+from lowres.ladder.cells import cells_of
+from lowres.ladder.crew import Failed
+from lowres.ladder.table import make_table
+
 MINI = {
     "name": "mini",
     "base": {"model": "resnet20", "data": "digits", "image_size": 8, "epochs": 1, "precision": "fp32"},
@@ -68,6 +73,48 @@ def test_an_interrupted_ladder_says_how_it_goes_on(lowres, mini, monkeypatch):
     assert done.err == "lowres: interrupted: the same command goes on; every finished epoch is kept\n"
 
 
+def test_what_a_ladder_is_asked_reaches_it(lowres, mini, monkeypatch):
+    asked = {}
+
+    def climb(ladder, **options):
+        asked.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lowres.app.ladder.climb", climb)
+    lowres("ladder", mini, "--workers", "auto", "--until-decided", "--budget", "1h30m", "--margin", "0.3")
+    assert {name: asked[name] for name in ("workers", "until_decided", "budget", "margin", "on")} == {
+        "workers": "auto",
+        "until_decided": True,
+        "budget": "1h30m",
+        "margin": 0.3,
+        "on": "local",
+    }
+    lowres("ladder", mini, "--on", "ray", "--address", "head:6379", "--cpus", "2", "--gpus", "0.25", "--workers", "4")
+    assert {name: asked[name] for name in ("workers", "address", "cpus", "gpus", "on")} == {
+        "workers": 4,
+        "address": "head:6379",
+        "cpus": 2,
+        "gpus": 0.25,
+        "on": "ray",
+    }
+
+
+def test_cells_that_fail_are_told_after_the_table(lowres, mini, monkeypatch):
+    def climb(ladder, seeds, margin, **options):
+        cells = cells_of(ladder, range(seeds))
+        table = make_table(ladder, {"plain": {0: 90.0}}, range(seeds), margin)
+        raise CellsFailed(table, [Failed(cells[1], "training diverged", 1), Failed(cells[2], "killed [9]", 1)])
+
+    monkeypatch.setattr("lowres.app.ladder.climb", climb)
+    done = lowres("ladder", mini, "--seeds", "2")
+    assert done.code == 1
+    assert "3 of 4 cells are missing" in done.out
+    assert done.err.splitlines() == [
+        "lowres: rung 'smooth', seed 0 failed: training diverged",
+        "lowres: rung 'plain', seed 1 failed: killed [9]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -81,6 +128,14 @@ def test_an_interrupted_ladder_says_how_it_goes_on(lowres, mini, monkeypatch):
         (("{mini}", "--sedes", "3"), "did you mean '--seeds'"),
         (("{mini}", "--device", "gpu"), "gpu"),
         (("seresnet20", "--data", "digits"), "rung 'ResNet-20'"),
+        (("{mini}", "--until-decided"), "--until-decided --budget 2h"),
+        (("{mini}", "--budget", "2h"), "--until-decided --budget 2h"),
+        (("{mini}", "--until-decided", "--budget", "soon"), "'soon' is not of the form 90s, 10m, 2h"),
+        (("{mini}", "--workers", "0"), "--workers is 0"),
+        (("{mini}", "--workers", "many"), "many"),
+        (("{mini}", "--on", "slurm"), "slurm"),
+        (("{mini}", "--address", "127.0.0.1:1"), "give --on ray as well"),
+        (("{mini}", "--on", "ray", "--address", "127.0.0.1:1"), "no Ray cluster at 127.0.0.1:1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

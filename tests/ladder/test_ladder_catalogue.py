@@ -1,9 +1,12 @@
+import dataclasses
+import itertools
+
 import pytest
 
 from lowres.errors import UserError
 from lowres.ladder import list_ladders, load_ladder
 from lowres.models import create_model
-from lowres.recipes import anand2020, fingerprint, load_recipe, recipe_entry
+from lowres.recipes import anand2020, differences, fingerprint, load_recipe, recipe_entry
 
 STANDS_FOR = {
     "seresnet20": [
@@ -20,6 +23,7 @@ STANDS_FOR = {
     "seresnext29": ["xresnet29", "xresnext29", "semxresnext29"],
     "he-depth": ["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"],
     "replicate-resnet20": ["resnet20", None, None, None, "resnet20-cosine", None],
+    "modern": [*[None] * 7, "resnet20-quick"],
 }
 
 
@@ -54,6 +58,23 @@ def test_the_replication_changes_one_setting_at_a_time():
     assert [r.held_out for r in recipes] == [5000, 5000, 5000, 0, 0, 0]
     assert [r.epochs for r in recipes] == [182, 182, 182, 182, 200, 200]
     assert [r.std for r in recipes] == [*[None] * 5, (0.2023, 0.1994, 0.2010)]
+
+
+def test_modern_goes_from_hes_recipe_to_ours_one_change_a_rung():
+    rungs = load_ladder("modern").recipes()
+    he = dataclasses.replace(load_recipe("resnet20"), epochs=30, held_out=0)
+    assert fingerprint(rungs[0]) == fingerprint(he)
+    changed = [set(differences(a, b)) for a, b in itertools.pairwise(rungs)]
+    assert changed[:-1] == [
+        {"schedule.name", "schedule.warmup"},
+        {"optimizer.nesterov"},
+        {"optimizer.weight_decay"},
+        {"optimizer.decay"},
+        {"augmentation.padding"},
+        {"augmentation.flip"},
+    ]
+    assert changed[-1] == {"optimizer.name", "optimizer.lr", "optimizer.muon_lr"}
+    assert {recipe.epochs for recipe in rungs} == {30}
 
 
 @pytest.mark.parametrize("name", STANDS_FOR)

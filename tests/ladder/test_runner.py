@@ -5,18 +5,25 @@ import random
 import shutil
 import sys
 import time
+import types
+import typing
 
 import filelock
 import pytest
 import torch
 
-from lowres.data import Batches, stratified_split
+from lowres.data import Batches, content_checksum, load_dataset, stratified_split
 from lowres.errors import UserError
-from lowres.ladder import Ladder, Rung, climb, folder_of, load_ladder, plan
+from lowres.files import write_json
+from lowres.ladder import CellsFailed, Ladder, Rung, climb, folder_of, load_ladder, plan
+from lowres.ladder import crew as crew_module
+from lowres.ladder import foreman as foreman_module
 from lowres.ladder import runner as runner_module
 from lowres.ladder.cells import cells_of
+from lowres.ladder.crew import Failed
+from lowres.ladder.here import Here
 from lowres.models import create_model
-from lowres.recipes import fingerprint
+from lowres.recipes import fingerprint, to_dict
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def no_training(monkeypatch):
     def refuse(*arguments, **options):
         pytest.fail("nothing is to be trained")
 
-    monkeypatch.setattr(runner_module, "train", refuse)
+    monkeypatch.setattr(crew_module, "train", refuse)
 
 
 def test_the_table_holds_the_results_of_the_cells(climbed, mini):
@@ -84,9 +91,12 @@ def test_seeds_are_paired():
 
 def test_progress_is_told_after_every_epoch_and_every_cell(climbed):
     told = climbed[2]
-    assert [p.done for p in told] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6]
-    assert [p.accuracy is None for p in told] == [True, False] * 6
-    assert all(p.total == 6 and p.left >= 0 for p in told)
+    assert [p.state for p in told] == ["begun", "epoch", "finished"] * 6
+    assert [p.done for p in told] == [done for i in range(6) for done in (i, i, i + 1)]
+    assert [p.epoch for p in told] == [0, 1, 1] * 6
+    assert [p.accuracy is None for p in told] == [True, True, False] * 6
+    assert {p.total for p in told} == {6}
+    assert all(p.left >= 0 for p in told[1:])
     assert told[-1].left == 0
 
 
@@ -116,7 +126,7 @@ def test_a_cell_that_another_process_trains_is_left_to_it(copied, climbed, mini,
         shutil.copytree(made.parent, folder / made.parent.name)
         other.release()
 
-    monkeypatch.setattr(runner_module.time, "sleep", finish)
+    monkeypatch.setattr(foreman_module.time, "sleep", finish)
     assert climb(mini, out=copied, device="cpu").to_json() == climbed[1].to_json()
 
 
@@ -182,21 +192,178 @@ def test_seeds_that_are_none_are_refused(mini, tmp_path, seeds, says):
         climb(mini, seeds=seeds, out=tmp_path)
 
 
+def test_results_of_other_images_are_refused(copied, climbed, mini, tmp_path, no_training):
+    """Cells say what images they saw; those from before they did are taken on trust."""
+    runs = plan(mini, range(3), copied).done
+    checksum = content_checksum(load_dataset("digits", image_size=8))
+    assert {run.manifest["data"]["content"] for run in runs.values()} == {checksum}
+    _edit_data(runs[1], lambda data: data.pop("content"))
+    assert climb(mini, out=copied, device="cpu").to_json() == climbed[1].to_json()
+    _edit_data(runs[2], lambda data: data.update(content="sha256:" + "0" * 64))
+    with pytest.raises(UserError, match=r"was trained on other images called 'digits' than .*000000000000 there"):
+        climb(mini, out=copied, device="cpu")
+    for index in (0, 3, 4, 5):
+        _edit_data(runs[index], lambda data: data.update(content="sha256:" + "0" * 64))
+    climb(mini, out=copied, device="cpu")  # all alike, and nothing to train: nothing to compare with
+    with pytest.raises(UserError, match=r"other images called 'digits' than the data that are loaded now"):
+        climb(mini, seeds=4, out=copied, device="cpu")
+    here = shutil.copytree(climbed[0], tmp_path / "here")
+    shutil.rmtree(here / "cells" / plan(mini, range(3), here).cells[0].name)
+    before = sorted(here.rglob("*"))
+    with pytest.raises(UserError, match="other images"):
+        climb(mini, out=here, merge=[copied], device="cpu")
+    assert sorted(here.rglob("*")) == before
+
+
+def _edit_data(run, change):
+    path = run.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest["data"])
+    path.write_text(json.dumps(manifest))
+
+
+class Done(Here):
+    """A crew that trains nothing: the accuracy of a cell is what a function says, or it fails."""
+
+    accuracy = staticmethod(lambda rung, seed: 90.0)
+    trained: typing.ClassVar = []
+    hands = 1
+
+    def work(self, take, tell):
+        while (cell := take()) is not None:
+            self.trained.append((cell.rung, cell.seed))
+            found = self.accuracy(cell.rung, cell.seed)
+            if isinstance(found, Failed):
+                tell(dataclasses.replace(found, cell=cell))
+                continue
+            folder = self._errand.out / "cells" / cell.name / "run"
+            folder.mkdir(parents=True)
+            write_json(folder / "recipe.json", to_dict(cell.recipe))
+            result = {"accuracy": found, "seconds": 10.0 * cell.recipe.epochs}
+            write_json(folder / "manifest.json", {"result": result, "outcome": "finished"})
+            tell(crew_module.Done(cell))
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """What the crew that trains nothing was given; its accuracies are set by `done.accuracy(function)`."""
+    monkeypatch.setattr(runner_module, "Here", Done)
+    monkeypatch.setattr(Done, "trained", [])
+    monkeypatch.setattr(runner_module, "_try_out", lambda ladder, errand, away: {})
+    return types.SimpleNamespace(
+        trained=lambda: Done.trained,
+        accuracy=lambda function: monkeypatch.setattr(Done, "accuracy", staticmethod(function)),
+    )
+
+
+def test_seeds_are_added_until_all_is_decided(done, mini, tmp_path):
+    draw = {
+        (rung.name, seed): random.Random(f"{rung.name}{seed}").gauss(0, 0.2)
+        for rung in mini.rungs
+        for seed in range(99)
+    }
+    done.accuracy(lambda rung, seed: 90.0 + draw[rung, seed] + (0.4 if rung == "+ smoothing" else 0.0))
+    table = climb(mini, out=tmp_path, until_decided=True, budget="1h")
+    compared = table.rows[1].comparison
+    assert compared.word == "pays"
+    assert compared.looks > 1
+    assert compared.gain.count == len(table.rows[0].accuracies) in (5, 8, 12, 18)
+    assert done.trained()[:6] == [(rung.name, seed) for seed in range(3) for rung in mini.rungs]
+    trained = len(done.trained())
+    assert climb(mini, out=tmp_path, until_decided=True, budget="1h").to_json() == table.to_json()
+    assert len(done.trained()) == trained
+    shutil.rmtree(next((tmp_path / "cells").glob("*-s4")))
+    assert climb(mini, out=tmp_path, until_decided=True, budget="1h").to_json() == table.to_json()
+    assert len(done.trained()) == trained + 1
+
+
+def test_seeds_that_another_machine_added_merge(done, mini, tmp_path):
+    done.accuracy(lambda rung, seed: 90.0 + random.Random(f"{rung}{seed}").gauss(0, 0.2) + 0.4 * (rung != "plain"))
+    there = climb(mini, out=tmp_path / "there", until_decided=True, budget="1h")
+    assert len(there.rows[0].accuracies) > 3
+    for path in (tmp_path / "there").glob("cells/*/run"):
+        (path / "model.safetensors").touch()
+    trained = len(done.trained())
+    here = climb(mini, out=tmp_path / "here", until_decided=True, budget="1h", merge=[tmp_path / "there"])
+    assert here.to_json() == there.to_json()
+    assert len(done.trained()) == trained
+
+
+def test_no_cell_is_begun_that_would_not_be_done_within_the_budget(done, mini, tmp_path):
+    table = climb(mini, out=tmp_path, until_decided=True, budget=5)
+    # The first is begun, since nobody knows how long it takes: 10 s.
+    assert done.trained() == [("plain", 0)]
+    assert "5 of 6 cells are missing" in table.caption
+
+
+def test_a_cell_that_fails_leaves_the_others_and_their_table(done, mini, tmp_path):
+    done.accuracy(lambda rung, seed: Failed(None, "it diverged", 1) if (rung, seed) == ("plain", 1) else 90.0 + seed)
+    with pytest.raises(CellsFailed, match="rung 'plain', seed 1 failed: it diverged") as caught:
+        climb(mini, out=tmp_path)
+    assert caught.value.code == 1
+    assert len(done.trained()) == 6
+    assert caught.value.table.rows[0].accuracies == {0: 90.0, 2: 92.0}
+    assert (folder_of(mini, tmp_path) / "results.json").exists()
+    done.accuracy(lambda rung, seed: Failed(None, "no such file", 2))
+    with pytest.raises(CellsFailed, match="no such file") as caught:
+        climb(mini, out=tmp_path)
+    assert (caught.value.code, len(done.trained())) == (2, 7)
+    with pytest.raises(CellsFailed):  # what cannot be had is not asked for again and again
+        climb(mini, out=tmp_path, until_decided=True, budget="1h")
+
+
+@pytest.mark.slow
+def test_a_cell_that_diverges_fails_alone(base, tmp_path):
+    wild = Ladder("wild", base, (Rung("plain"), Rung("wild", {"optimizer.lr": 1e30})))
+    with pytest.raises(CellsFailed, match="rung 'wild', seed 0 failed: training diverged") as caught:
+        climb(wild, seeds=1, out=tmp_path, device="cpu")
+    assert caught.value.code == 1
+    assert [len(row.accuracies) for row in caught.value.table.rows] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"until_decided": True}, "belong together"),
+        ({"budget": "2h"}, "belong together"),
+        ({"until_decided": True, "budget": "2 hours"}, "not of the form"),
+        ({"until_decided": True, "budget": "2h", "seeds": [3, 4, 5]}, "needs their number"),
+        ({"address": "x:1"}, "give --on ray"),
+        ({"gpus": 0.5}, "give --on ray"),
+        ({"workers": 0}, "--workers is 0"),
+        ({"workers": 10_000}, "--workers is 10000, but this process has"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(mini, tmp_path, monkeypatch, options, says):
+    monkeypatch.setattr(runner_module, "_try_out", lambda ladder, errand, away: {})
+    with pytest.raises(UserError, match=says):
+        climb(mini, out=tmp_path, device="cpu", **options)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a fork server")
-def test_a_ladder_killed_and_started_again_ends_with_the_same_table(climbed, mini, tmp_path):
+def test_a_ladder_killed_five_times_ends_with_the_same_table(climbed, mini, tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lowres.ladder", "lowres.observers", "scipy.special", "sklearn.datasets"])
     out = tmp_path / "killed"
-    process = context.Process(target=climb, args=(mini,), kwargs={"out": out, "device": "cpu"})
-    process.start()
-    while not list(out.glob("cells/*/*/checkpoint.pt")):
-        assert process.exitcode is None
-        time.sleep(0.05)
-    process.join(random.Random(0).uniform(0.5, 1.5))
-    assert process.is_alive()
-    process.kill()
-    process.join()
+    random_moment = random.Random(time.time_ns())
+    cell = sum(run.result["seconds"] for run in plan(mini, range(3), climbed[0]).done.values()) / 6
+
+    def kept():
+        return {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*/*.pt") if path.exists()}
+
+    for _ in range(5):
+        before = kept()
+        process = context.Process(target=climb, args=(mini,), kwargs={"out": out, "device": "cpu"})
+        process.start()
+        while kept() == before:  # until it trains
+            assert process.exitcode is None
+            time.sleep(0.02)
+        process.join(random_moment.uniform(0.0, 0.9 * cell))
+        assert process.is_alive()
+        process.kill()
+        process.join()
+        process.close()
     assert plan(mini, range(3), out).missing
     assert climb(mini, out=out, device="cpu").to_json() == climbed[1].to_json()
     for name in ("table.md", "table.csv", "results.json", "ladder.png"):

@@ -33,10 +33,49 @@ def rich_text(found):
 @pytest.mark.parametrize("form", [lambda t: t.to_markdown(), rich_text, lambda t: json.dumps(t.to_json())])
 def test_every_table_says_what_its_figures_are_of(form):
     text = form(table())
-    for part in ("last-epoch test accuracy", "cifar10", "8 epochs", "seeds 0 to 4", "margin 0.2"):
+    for part in (
+        "last-epoch test accuracy",
+        "cifar10",
+        "8 of 180 epochs a run, shortened",
+        "seeds 0 to 4",
+        "margin 0.2",
+    ):
         assert part in text
     for rung in load_ladder("seresnet20").rungs:
         assert rung.name in text
+
+
+@pytest.mark.parametrize(
+    ("epochs", "says"),
+    [
+        (180, "cifar10, 180 epochs a run, seeds"),
+        (1, "cifar10, 1 of 180 epochs a run, shortened, seeds"),
+        (360, "cifar10, 360 epochs a run, lengthened from 180, seeds"),
+    ],
+)
+def test_a_table_says_where_runs_have_not_the_length_that_the_recipe_has(epochs, says):
+    found = table(epochs=epochs)
+    assert says in found.caption
+    assert from_json(found.to_json(), "results.json").caption == found.caption
+    twice = load_ladder("seresnet20").resized(epochs=3).resized(epochs=epochs)
+    assert make_table(twice, {}, range(5), 0.2).caption.partition("margin")[0] == found.caption.partition("margin")[0]
+
+
+def test_a_table_with_looks_says_when_it_was_looked_at():
+    ladder = load_ladder("modern")
+    figures = {rung.name: {seed: 90.0 + seed for seed in range(7 if i else 3)} for i, rung in enumerate(ladder.rungs)}
+    found = make_table(ladder, figures, range(3), 0.2, first_look=3)
+    assert "seeds 0 to 2, more where undecided" in found.caption
+    assert "Looks at 3, 5 seeds" in found.explanation
+    assert "missing" not in found.caption
+    again = from_json(json.loads(json.dumps(found.to_json())), "results.json")
+    assert again.to_json() == found.to_json()
+
+
+def test_tables_from_before_looks_are_read():
+    values = table().to_json()
+    del values["first_look"], values["ladder"]["own_epochs"]
+    assert from_json(values, "results.json").rows == table().rows
 
 
 def test_csv_has_every_figure_in_full():
@@ -45,6 +84,7 @@ def test_csv_has_every_figure_in_full():
     assert [row["rung"] for row in rows] == [row.rung for row in found.rows]
     for line, row in zip(rows, found.rows, strict=True):
         assert (line["data"], line["epochs"], line["seeds"]) == ("cifar10", "8", "0 1 2 3 4")
+        assert (line["base_epochs"], line["base_own_epochs"]) == ("8", "180")
         assert line["figure"] == "last-epoch test accuracy, %"
         assert float(line["mean"]) == row.sample.mean
         assert float(line["published"]) == row.published

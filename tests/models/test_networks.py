@@ -40,6 +40,9 @@ PARAMETERS = {
     "semxresnext47_16x2d": 585_738,
     "semxresnext65_16x2d": 807_050,
     "semxresnext83_16x2d": 1_028_362,
+    "speednet_s": 1_971_352,
+    "speednet_m": 4_604_440,
+    "speednet_l": 12_717_464,
 }
 SMALL = ["resnet20", "xresnet20", "semxresnet20", "xresnet29", "semxresnext29_16x2d"]
 
@@ -96,7 +99,8 @@ def test_compiles_into_one_graph(name):
     model = create_model(name, seed=0).eval()
     images = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
-        assert torch.allclose(torch.compile(model, backend="eager", fullgraph=True)(images), model(images))
+        compiled = torch.compile(model, backend="eager", fullgraph=True)(images)
+        torch.testing.assert_close(compiled, model(images), rtol=1e-4, atol=1e-4)  # compiled, Mish is PyTorch's own
 
 
 @pytest.mark.parametrize("name", SMALL)

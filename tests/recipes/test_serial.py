@@ -297,3 +297,23 @@ def test_a_field_that_stands_twice_in_a_file_is_refused(tmp_path):
     path.write_text('{"epochs": 3, "optimizer": {"lr": 0.1, "lr": 0.2}}', encoding="utf-8")
     with pytest.raises(UserError, match="'lr' stands twice in one object"):
         read(path)
+
+
+def test_a_field_that_came_later_leaves_older_fingerprints_as_they_were():
+    """Of the catalogue before `tta` and the others came; runs, ladders and weights are found by them."""
+    assert fingerprint(load_recipe("resnet20")) == "b5e8506265048d6dfaae33e6a9fd1cbc246d0bdcc1a9d6e667844bebf5e15b99"
+    assert fingerprint(load_recipe("resnet20-quick")) == (
+        "f5438ac793b5b6b54ef083a471751ead8b8fe52ed526d3331cc243ab41d545c2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("tta", "mirror"), ("tta_below", 0.5), ("evaluate_every", 0), ("deterministic", False)]
+)
+def test_a_field_that_came_later_counts_where_it_says_something(field, value):
+    assert fingerprint(dataclasses.replace(Recipe(), **{field: value})) != fingerprint(Recipe())
+
+
+def test_a_part_of_a_recipe_has_later_fields_too():
+    faster = dataclasses.replace(Recipe(), optimizer=Optimizer(bias_rate=16.0))
+    assert fingerprint(faster) != fingerprint(Recipe())

@@ -1,12 +1,16 @@
-"""The losses of the first steps, step by step, against stored ones: equal bit for bit on the machine that stored
-them, to 1e-4 on others. A change that claims to leave the numbers alone must leave these alone.
+"""The losses of the first steps, step by step, against stored ones: equal bit for bit on the kinds of machine that
+stored theirs. A change that claims to leave the numbers alone must leave these alone.
 
-`python tests/runs/test_golden_losses.py` stores them anew.
+Training amplifies the last bits about threefold a step, so elsewhere only the first loss can be the same; the course
+of the twenty is held to within what other processors and threads made of it.
+
+`python tests/runs/test_golden_losses.py` stores those of this machine, beside the others'.
 """
 
 import dataclasses
 import json
 import platform
+import statistics
 from pathlib import Path
 
 import pytest
@@ -68,15 +72,21 @@ def machine() -> dict[str, object]:
     }
 
 
+def stored() -> list[dict]:
+    return json.loads(STORED.read_text())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_losses_are_the_stored_ones(name):
-    stored = json.loads(STORED.read_text())
     found = losses(name)
-    if stored["machine"] == machine():
-        assert found == stored["losses"][name]
-    else:
-        assert found == pytest.approx(stored["losses"][name], abs=1e-4)
+    for record in stored():
+        golden = record["losses"][name]
+        if record["machine"] == machine():
+            assert found == golden
+        else:
+            assert found[0] == pytest.approx(golden[0], abs=1e-5)
+            assert statistics.fmean(found) == pytest.approx(statistics.fmean(golden), abs=0.06)
 
 
 @pytest.mark.slow
@@ -85,5 +95,7 @@ def test_twice_the_same_on_any_machine():
 
 
 if __name__ == "__main__":
-    stored = {"machine": machine(), "losses": {name: losses(name) for name in NAMES}}
-    STORED.write_text(json.dumps(stored, indent=1) + "\n")
+    torch.set_num_threads(1)  # as conftest.py has it
+    others = [record for record in stored() if record["machine"] != machine()]
+    here = {"machine": machine(), "losses": {name: losses(name) for name in NAMES}}
+    STORED.write_text(json.dumps([*others, here], indent=1) + "\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lowres.data import content_checksum, load_dataset
 from lowres.errors import UserError
 from lowres.runs import evaluate, load_run, train
 from lowres.training.events import EpochDone, Event, Finished, Started, Stopped
@@ -140,6 +141,22 @@ def test_resuming_another_recipe_names_the_difference(small, tmp_path):
     (path / "recipe.json").write_text(json.dumps(changed))
     with pytest.raises(UserError, match=r"belongs to another recipe than its recipe\.json"):
         train(resume=path)
+
+
+def test_a_run_is_not_resumed_on_other_images(small, tmp_path):
+    with contextlib.suppress(KeyboardInterrupt):
+        train(small, out=tmp_path, device="cpu", observers=[stop_after(1)])
+    (path,) = tmp_path.glob("*/manifest.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["data"]["content"] == content_checksum(load_dataset(small.data, image_size=small.image_size))
+    manifest["data"]["content"] = "sha256:" + "0" * 64
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="begun on other images called 'digits'"):
+        train(resume=path.parent, device="cpu")
+    assert json.loads(path.read_text()) == manifest
+    del manifest["data"]["content"]  # from before manifests had it: taken on trust
+    path.write_text(json.dumps(manifest))
+    assert train(resume=path.parent, device="cpu").result is not None
 
 
 def test_a_finished_run_is_not_resumed(finished):

@@ -197,3 +197,17 @@ def test_an_iterator_that_is_used_up_is_refused(learner, plan):
     once = Once((x, y) for x, y in batches())
     with pytest.raises(UserError, match="used up"):
         fit(learner(), once, plan(), evaluate=nothing)
+
+
+@pytest.mark.parametrize(("every", "evaluated"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4]), (0, [])])
+def test_only_every_so_many_epochs_are_evaluated(learner, plan, every, evaluated):
+    records: list[EpochDone] = []
+    fit(
+        learner(),
+        batches(),
+        plan(epochs=5, evaluate_every=every),
+        evaluate=lambda model: (0.5, 50.0),
+        keep=lambda learner, record: records.append(record),
+    )
+    assert [r.epoch for r in records if r.accuracy is not None] == evaluated
+    assert all((r.accuracy, r.loss) == (None, None) for r in records if r.epoch not in evaluated)

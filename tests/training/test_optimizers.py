@@ -76,3 +76,17 @@ def test_sgd_is_pytorchs_with_the_recipes_numbers():
             network(x).square().mean().backward()
             optimizer.step()
     assert torch.allclose(model.weight, reference.weight, atol=1e-6)
+
+
+def test_biases_have_a_rate_of_their_own_and_shrink_as_fast_as_all_else():
+    model = create_model("speednet_s", seed=0, width=0.1)
+    sgd, muon = build_optimizers(model, Optimizer("muon", lr=2.0, weight_decay=0.01, bias_rate=16.0))
+    kernels, biases = sgd.param_groups
+    assert [p.ndim for p in kernels["params"]] == [2]  # the head
+    assert {p.ndim for p in biases["params"]} == {1}
+    assert len(biases["params"]) == 7  # six norms and the stem
+    assert (kernels["peak"], biases["peak"]) == (2.0, 32.0)
+    assert kernels["peak"] * kernels["weight_decay"] == biases["peak"] * biases["weight_decay"]
+    assert len(muon.param_groups[0]["params"]) == 6
+    set_rate([sgd, muon], 0.5)
+    assert (kernels["lr"], biases["lr"]) == (1.0, 16.0)

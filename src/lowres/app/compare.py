@@ -62,9 +62,10 @@ def _row(r: Run, first: Run) -> dict[str, Any]:
             key: result.get(key)
             for key in (
                 *("parameters", "accuracy", "interval", "validation_accuracy"),
-                *("loss", "seconds", "images_per_second"),
+                *("accuracy_without_tta", "loss", "seconds", "images_per_second"),
             )
         },
+        "tta": result.get("tta", "none"),
         "differs": {key: here for key, (_, here) in differences(first.recipe, r.recipe).items()},
     }
 
@@ -86,7 +87,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
             f"{row['parameters']:,}",
             str(row["epochs"]),
             "" if row["validation_accuracy"] is None else f"{row['validation_accuracy']:.2f}",
-            f"{row['accuracy']:.2f}",
+            f"{row['accuracy']:.2f}" + ("" if row["tta"] == "none" else f" (tta {row['tta']})"),
             f"{low:.2f} to {high:.2f}",
             f"{row['seconds'] / 60:.1f}",
             f"{row['images_per_second']:,.0f}",

@@ -69,11 +69,17 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
+def _augmented(found: Score) -> str:
+    if found.tta == "none":
+        return ""
+    return f" with test-time augmentation ({found.tta}; {found.accuracy_without_tta:.2f} % without)"
+
+
 def _show(found: Score) -> None:
     low, high = found.interval
     out = console()
     out.print(
-        f"{found.accuracy:.2f} % of {found.images:,} images "
+        f"{found.accuracy:.2f} % of {found.images:,} images{_augmented(found)} "
         f"(95 % interval {low:.2f} to {high:.2f}), {found.errors:,} errors, cross-entropy {found.loss:.4f}"
     )
     table = Table("class", "right, %", "mostly taken for", box=None, pad_edge=False)

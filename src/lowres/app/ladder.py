@@ -4,17 +4,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal
 
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from lowres.app.command import console, parse, print_json
+from lowres.app.ladder_display import Display
 from lowres.errors import UserError
-from lowres.ladder import Ladder, climb, folder_of, list_ladders, load_ladder, plan
-from lowres.ladder import Progress as Standing
+from lowres.ladder import CellsFailed, Ladder, climb, folder_of, list_ladders, load_ladder, plan
+from lowres.ladder import Table as LadderTable
+from lowres.training.allocator import keep_memory
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Climb:
 
         lowres ladder seresnet20 --epochs 8 --seeds 3
         lowres ladder mine.json --data digits --margin 0.5
+        lowres ladder seresnet20 --epochs 8 --workers auto
+        lowres ladder seresnet20 --epochs 8 --until-decided --budget 2h
+        lowres ladder seresnet20 --on ray --address 10.0.0.1:6379
         lowres ladder seresnet20 --epochs 8 --merge ~/from-another-machine/ladders
 
     Attributes:
@@ -37,6 +40,13 @@ class Climb:
         out: Where cells and tables are kept, of all ladders.
         device: auto, cpu, cuda, cuda:1, mps.
         margin: The difference worth telling, in points of accuracy.
+        workers: Cells at once, in processes of their own: a number, or auto, on CPUs one a core where memory allows.
+        on: local, or ray: on a Ray cluster, each cell a task.
+        address: Of the cluster, HOST:PORT or auto; without it, one is started here.
+        cpus: Of each cell on the cluster.
+        gpus: Of each cell on the cluster; 0.25 puts four cells on one.
+        until_decided: Add seeds where they help most, until every rung is decided or the budget is spent.
+        budget: Time for that, such as 90s, 10m or 2h; no cell is begun that would not be done by then.
         merge: Another machine's folder, whose finished cells are taken over.
         plan: Only say which cells are missing.
         json: Print JSON.
@@ -51,6 +61,13 @@ class Climb:
     out: Path = Path("ladders")
     device: str = "auto"
     margin: float = 0.2
+    workers: int | Literal["auto"] | None = None
+    on: Literal["local", "ray"] = "local"
+    address: str = ""
+    cpus: int = 1
+    gpus: float = 0.0
+    until_decided: bool = False
+    budget: str | None = None
     merge: Path | None = None
     plan: bool = False
     json: bool = False
@@ -69,8 +86,10 @@ def run(words: Sequence[str]) -> int:
     if asked.plan:
         _plan(ladder, asked)
         return 0
+    keep_memory()  # here and not in the library: the process is ours
+    failed: CellsFailed | None = None
     try:
-        with _Display(quiet=asked.quiet) as display:
+        with Display(quiet=asked.quiet) as display:
             table = climb(
                 ladder,
                 seeds=asked.seeds,
@@ -80,17 +99,35 @@ def run(words: Sequence[str]) -> int:
                 device=asked.device,
                 merge=() if asked.merge is None else (asked.merge,),
                 tell=display,
+                workers=asked.workers,
+                on=asked.on,
+                address=asked.address,
+                cpus=asked.cpus,
+                gpus=asked.gpus,
+                until_decided=asked.until_decided,
+                budget=asked.budget,
             )
+    except CellsFailed as error:
+        failed, table = error, error.table
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted: the same command goes on; every finished epoch is kept") from None
+    _show(table, asked)
+    if failed is None:
+        return 0
+    for failure in failed.failures:
+        line = f"lowres: rung {failure.cell.rung!r}, seed {failure.cell.seed} failed: {failure.reason}"
+        print(line, file=sys.stderr)
+    return failed.code
+
+
+def _show(table: LadderTable, asked: Climb) -> None:
     if asked.json:
         print_json(table.to_json())
-        return 0
+        return
     screen = console()
     screen.print(f"{table.caption}\n")
     screen.print(table.to_rich())
-    screen.print(f"\n{table.explanation}\n\n{folder_of(ladder, asked.out)}")
-    return 0
+    screen.print(f"\n{table.explanation}\n\n{folder_of(table.ladder, asked.out)}")
 
 
 def _list(as_json: bool) -> None:
@@ -127,56 +164,3 @@ def _plan(ladder: Ladder, asked: Climb) -> None:
     screen = console()
     screen.print(table)
     screen.print(f"\n{len(found.missing)} of {len(found.cells)} cells are missing")
-
-
-class _Display:
-    """Progress over cells, to stderr: a bar on a terminal, a line a cell elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: Progress | None = None
-        if not quiet and sys.stderr.isatty():
-            from rich.console import Console
-
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True, markup=False, highlight=False))
-            self._task = self._bar.add_task("cells", total=None, left="")
-
-    def __call__(self, standing: Standing) -> None:
-        """Shows where the ladder stands."""
-        cell = standing.cell
-        left = "" if standing.left is None else f"{_duration(standing.left)} left"
-        finished = standing.accuracy is not None
-        line = f"[{standing.done}/{standing.total}] {cell.rung}, seed {cell.seed}: "
-        if finished and not self._quiet:
-            text = f"{line}{standing.accuracy:.2f} %" + (f"; {left}" if left and standing.done < standing.total else "")
-            if self._bar:
-                self._bar.console.print(text)
-            else:
-                print(text, file=sys.stderr, flush=True)
-        if self._bar:
-            now = f"{cell.rung}, seed {cell.seed}, epoch {standing.epoch}/{cell.recipe.epochs}"
-            self._bar.update(self._task, description=now, completed=standing.done, total=standing.total, left=left)
-
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{max(0, round(seconds))} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

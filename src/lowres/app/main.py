@@ -21,6 +21,8 @@ VERBS = {
     "compare": "runs side by side",
     "compare-adaptation": "an ImageNet network as it is, adapted, upsampled",
     "ladder": "which change paid: rungs, seeds, verdicts",
+    "doctor": "why accuracy is low: a script, a network, a log",
+    "bench": "speed here, against the limit of this machine",
     "models": "the networks there are; the layer table of one",
     "recipes": "the recipes there are; one in full",
     "data": "fetches data sets, verifies them, shows them",

@@ -67,7 +67,9 @@ def run(words: Sequence[str]) -> int:
 
     from lowres.observers import Console, TensorBoard
     from lowres.runs import train
+    from lowres.training.allocator import keep_memory
 
+    keep_memory()  # here and not in the library: the process is ours
     options = {**start.model_options, **asked.recipe.model_options}
     with Console(quiet=asked.quiet) as console:
         observers: list[Observer] = [console]

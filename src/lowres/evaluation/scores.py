@@ -20,11 +20,15 @@ class Score:
         confusion: Rows of counts: `confusion[i][j]` images of class i were taken for class j.
         loss: Mean cross-entropy in nats.
         classes: Names, in the order of the labels.
+        tta: Test-time augmentation behind all of this: "none", or the views of each image that were averaged.
+        accuracy_without_tta: Percent right from one view of each image, where there was test-time augmentation.
     """
 
     confusion: tuple[tuple[int, ...], ...]
     loss: float
     classes: tuple[str, ...]
+    tta: str = "none"
+    accuracy_without_tta: float | None = None
 
     @property
     def images(self) -> int:
@@ -65,6 +69,8 @@ class Score:
             "per_class": self.per_class,
             "confusion": [list(row) for row in self.confusion],
             "classes": list(self.classes),
+            "tta": self.tta,
+            **({} if self.accuracy_without_tta is None else {"accuracy_without_tta": self.accuracy_without_tta}),
         }
 
 

@@ -3,11 +3,13 @@
 from lowres.ladder.catalogue import list_ladders, load_ladder
 from lowres.ladder.cells import Cell, Plan, plan
 from lowres.ladder.definition import Ladder, Rung, read_ladder
-from lowres.ladder.runner import Progress, climb, folder_of
+from lowres.ladder.foreman import Progress
+from lowres.ladder.runner import CellsFailed, climb, folder_of
 from lowres.ladder.table import Row, Table
 
 __all__ = [
     "Cell",
+    "CellsFailed",
     "Ladder",
     "Plan",
     "Progress",

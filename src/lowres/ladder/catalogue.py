@@ -1,5 +1,6 @@
 """The built-in ladders: the questions that published tables of single runs leave open."""
 
+import dataclasses
 import fnmatch
 from collections.abc import Callable
 from pathlib import Path
@@ -149,4 +150,25 @@ def replicate_resnet20() -> Ladder:
             Rung("per-image deviation", constants, 92.07),
         ),
         "Which setting of Kim's replication of ResNet-20 makes the difference to the paper?",
+    )
+
+
+@register("modern")
+def modern() -> Ladder:
+    """From He 2015's ResNet-20 in 30 epochs on all images to the recipe `resnet20-quick`, one change a rung."""
+    return Ladder(
+        "modern",
+        dataclasses.replace(load_recipe("resnet20"), epochs=30, held_out=0),
+        (
+            Rung("He 2015 in 30 epochs"),
+            Rung("+ triangle", {"schedule": Schedule("triangle", warmup=0.1)}),
+            Rung("+ Nesterov", {"optimizer.nesterov": True}),
+            Rung("+ decay 5e-4", {"optimizer.weight_decay": 5e-4}),
+            Rung("+ only kernels decay", {"optimizer.decay": "kernels"}),
+            Rung("+ reflection padding", {"augmentation.padding": "reflect"}),
+            Rung("+ alternating flip", {"augmentation.flip": "alternating"}),
+            # Its two rates belong to it: SGD's is for all but the kernels now.
+            Rung("+ Muon", {"optimizer.name": "muon", "optimizer.lr": 0.3, "optimizer.muon_lr": 0.015}),
+        ),
+        "Which of our changes to He's ResNet-20 in 30 epochs pay?",
     )

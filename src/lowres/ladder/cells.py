@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ class Cell:
     seed: int
     recipe: Recipe
 
+    def __hash__(self) -> int:
+        return hash((self.rung, self.seed))  # the recipe holds a dictionary
+
     @property
     def fingerprint(self) -> str:
         """Sha256 of the recipe with its seed."""
@@ -54,20 +57,37 @@ def recipe_key(recipe: Recipe) -> str:
     return recipes.fingerprint(dataclasses.replace(recipe, seed=0))
 
 
-def cells_of(ladder: Ladder, seeds: Sequence[int]) -> list[Cell]:
+def cells_of(ladder: Ladder, seeds: Sequence[int], further: Mapping[str, Iterable[int]] | None = None) -> list[Cell]:
     """Every cell of a ladder; seed after seed, so that each finished round can be compared.
+
+    Args:
+        ladder: Its rungs.
+        seeds: Of every rung.
+        further: Seeds of single rungs besides.
 
     Raises:
         UserError: There are no seeds, or one stands twice.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise UserError(f"the seeds are {list(seeds)}, but must be at least one, each once")
+    wanted = {rung.name: {*seeds, *(further or {}).get(rung.name, ())} for rung in ladder.rungs}
     rungs = list(zip(ladder.rungs, ladder.recipes(), strict=True))
     return [
         Cell(rung.name, seed, dataclasses.replace(recipe, seed=seed))
-        for seed in sorted(seeds)
+        for seed in sorted(set().union(*wanted.values()))
         for rung, recipe in rungs
+        if seed in wanted[rung.name]
     ]
+
+
+def seeds_there(ladder: Ladder, out: Path) -> dict[str, set[int]]:
+    """The seeds that each rung has a folder of, finished or not."""
+    found: dict[str, set[int]] = {}
+    for rung, recipe in zip(ladder.rungs, ladder.recipes(), strict=True):
+        stem = recipe_key(recipe)[:12] + "-s"
+        seeds = (path.name.removeprefix(stem) for path in (out / FOLDER).glob(f"{stem}*"))
+        found[rung.name] = {int(seed) for seed in seeds if seed.isdecimal()}
+    return found
 
 
 def runs_of(out: Path, cell: Cell) -> list[Run]:
@@ -119,15 +139,60 @@ class Plan:
         return found
 
 
-def plan(ladder: Ladder, seeds: Sequence[int], out: Path) -> Plan:
+def plan(ladder: Ladder, seeds: Sequence[int], out: Path, further: Mapping[str, Iterable[int]] | None = None) -> Plan:
     """Looks for every cell of a ladder below `out`.
 
+    Args:
+        ladder: Its rungs.
+        seeds: Of every rung.
+        out: The folder of all ladders.
+        further: Seeds of single rungs besides.
+
     Raises:
-        UserError: A cell's folder holds results of another recipe.
+        UserError: A cell's folder holds results of another recipe, or two cells were trained on other images.
     """
-    cells = cells_of(ladder, seeds)
+    cells = cells_of(ladder, seeds, further)
     runs = {index: finished(out, cell) for index, cell in enumerate(cells)}
-    return Plan(tuple(cells), {index: run for index, run in runs.items() if run is not None})
+    done = {index: run for index, run in runs.items() if run is not None}
+    refuse_other_images(done.values())
+    return Plan(tuple(cells), done)
+
+
+Data = tuple[str, int]
+"""What names a recipe's images: `data` and `image_size`."""
+
+
+def data_of(recipe: Recipe) -> Data:
+    """What names the images of a recipe."""
+    return recipe.data, recipe.image_size
+
+
+def refuse_other_images(runs: Iterable[Run], here: Mapping[Data, str] | None = None) -> None:
+    """Refuses runs of one data set's name that saw different images.
+
+    Args:
+        runs: Those that do not say what they saw, from before manifests did, are taken on trust.
+        here: Checksums of what is loaded now.
+
+    Raises:
+        UserError: There are such.
+    """
+    seen = {data: (checksum, "the data that are loaded now") for data, checksum in (here or {}).items()}
+    for run in runs:
+        checksum = run.manifest.get("data", {}).get("content")
+        if checksum is None:
+            continue
+        data = data_of(run.recipe)
+        first, where = seen.setdefault(data, (checksum, str(run.folder)))
+        if checksum != first:
+            raise UserError(
+                f"{run.folder} was trained on other images called {data[0]!r} than {where} "
+                f"({_short(checksum)} there, {_short(first)} here): results do not mix; move the one or the other away"
+            )
+
+
+def _short(checksum: str) -> str:
+    return checksum.removeprefix("sha256:")[:12]
 
 
 def result_of(run: Run) -> dict[str, Any]:
@@ -137,20 +202,22 @@ def result_of(run: Run) -> dict[str, Any]:
     return run.result
 
 
-def merge(cells: Iterable[Cell], source: Path, out: Path) -> list[Cell]:
+def merge(ladder: Ladder, seeds: Sequence[int], source: Path, out: Path, every_seed: bool = False) -> list[Cell]:
     """Copies finished cells that another machine made and that are missing here.
 
     Args:
-        cells: Those that are wanted.
+        ladder: Whose cells are wanted.
+        seeds: Of every rung.
         source: The other machine's folder; run folders are found at any depth.
         out: Where `lowres ladder` keeps its cells here.
+        every_seed: Whether cells of any other seed are wanted, too.
 
     Returns:
         The cells that were copied.
 
     Raises:
-        UserError: The folder does not exist, holds no cell of the ladder, or one whose result was made by
-            another recipe than it says.
+        UserError: The folder does not exist, holds no cell of the ladder, one whose result was made by another
+            recipe than it says, or one of other images.
     """
     if not source.is_dir():
         raise UserError(f"cannot merge {source}: there is no such folder")
@@ -161,13 +228,17 @@ def merge(cells: Iterable[Cell], source: Path, out: Path) -> list[Cell]:
         if run.result is not None and (run.folder / MODEL).exists():
             last = _verified(run, run.recipe)
             theirs.setdefault(recipes.fingerprint(run.recipe), run)
-    wanted = list(cells)
+    found = {run.recipe.seed for run in theirs.values()} if every_seed else set()
+    wanted = cells_of(ladder, sorted({*seeds, *found}))
     matching = [cell for cell in wanted if cell.fingerprint in theirs]
     if not matching:
         raise UserError(f"{source} holds no finished cell of this ladder{_why_not(last, wanted)}")
-    copied = [cell for cell in matching if finished(out, cell) is None]
-    for cell in copied:
-        _copy(theirs[cell.fingerprint].folder, out / FOLDER / cell.name)
+    ours = {cell: finished(out, cell) for cell in wanted}
+    copied = [cell for cell in matching if ours[cell] is None]
+    new = [theirs[cell.fingerprint] for cell in copied]
+    refuse_other_images([*(run for run in ours.values() if run is not None), *new])
+    for cell, run in zip(copied, new, strict=True):
+        _copy(run.folder, out / FOLDER / cell.name)
     return copied
 
 

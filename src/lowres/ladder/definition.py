@@ -43,6 +43,7 @@ class Ladder:
         base: The recipe that the first rung changes, or is.
         rungs: From the ground up, at least two.
         summary: What the ladder asks, in a sentence.
+        own_epochs: The base recipe's own epochs, where the ladder is run at another length; else None.
 
     Raises:
         UserError: A rung changes a field that does not exist, or nothing, or one field twice; two rungs share a
@@ -58,6 +59,7 @@ class Ladder:
     base: Recipe
     rungs: tuple[Rung, ...]
     summary: str = ""
+    own_epochs: int | None = None
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & set('/\\:*?"<>|') or self.name.startswith("."):
@@ -124,7 +126,8 @@ class Ladder:
         base = recipes.from_dict({**recipes.to_dict(self.base), **values})
         ratio = base.epochs / self.base.epochs
         rungs = tuple(dataclasses.replace(rung, changes=_scaled(rung.changes, ratio)) for rung in self.rungs)
-        return dataclasses.replace(self, base=base, rungs=rungs)
+        own = self.own_epochs or self.base.epochs
+        return dataclasses.replace(self, base=base, rungs=rungs, own_epochs=None if own == base.epochs else own)
 
 
 def _scaled(changes: Mapping[str, Any], ratio: float) -> dict[str, Any]:
@@ -202,6 +205,7 @@ class _File:
     base: Any
     rungs: tuple[_FileRung, ...]
     summary: str = ""
+    own_epochs: int | None = None
 
 
 def read_ladder(path: Path) -> Ladder:
@@ -229,7 +233,7 @@ def from_dict(values: Mapping[str, Any], where: str = "ladder") -> Ladder:
     base = recipes.load_recipe(file.base) if isinstance(file.base, str) else _base(file.base, where)
     try:
         rungs = tuple(Rung(rung.name, rung.changes, rung.published) for rung in file.rungs)
-        return Ladder(file.name, base, rungs, file.summary)
+        return Ladder(file.name, base, rungs, file.summary, file.own_epochs)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
 
@@ -250,6 +254,7 @@ def to_dict(ladder: Ladder) -> dict[str, Any]:
     return {
         "name": ladder.name,
         "summary": ladder.summary,
+        "own_epochs": ladder.own_epochs,
         "base": recipes.to_dict(ladder.base),
         "rungs": rungs,
     }

@@ -1,55 +1,53 @@
-"""Climbs a ladder on this machine: trains the cells that are missing, goes on with begun ones, keeps all results.
+"""Climbs a ladder: has the cells trained that are missing, goes on with begun ones, keeps all results.
 
 May be killed at any moment and started again; every finished cell stays, and the table is the same in the end.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import filelock
+from typing import Literal
 
 from lowres import recipes
-from lowres.data import Dataset, load_dataset
+from lowres.data import Dataset, content_checksum, load_dataset
 from lowres.errors import UserError
 from lowres.files import write_json, write_text
 from lowres.ladder import cells
-from lowres.ladder.cells import Cell
+from lowres.ladder.crew import BAD_INPUT, FAILED, Crew, Errand, Failed
 from lowres.ladder.definition import Ladder
+from lowres.ladder.duration import seconds_of
+from lowres.ladder.foreman import Foreman, Progress
+from lowres.ladder.here import Here
+from lowres.ladder.rounds import next_round
+from lowres.ladder.statistics import FEWEST
 from lowres.ladder.table import Table, from_json, make_table
-from lowres.runs import Run, train
 from lowres.runs.build import build
 from lowres.training.device import place
-from lowres.training.events import EpochDone, Event
 
 RESULTS = "results.json"
 MARKDOWN = "table.md"
 CSV = "table.csv"
 PICTURE = "ladder.png"
-_LOCK = ".lock"
-_WAIT = 2.0  # seconds between two looks at cells that other processes train
+
+Workers = int | Literal["auto"] | None
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a ladder stands.
+class CellsFailed(UserError):
+    """Cells that could not be trained; all others were, and are in the table.
 
     Attributes:
-        done: Finished cells.
-        total: All cells.
-        cell: The cell under way, or the one just finished.
-        epoch: Its finished epochs.
-        accuracy: Its last-epoch test accuracy in percent, once it has finished.
-        left: Seconds that all missing cells will take yet; None before anything is known.
+        table: Of the ladder without them; it is written as well.
+        failures: One a cell.
+        code: Exit code: 2 where one of them is bad input, 1 where training went wrong.
     """
 
-    done: int
-    total: int
-    cell: Cell
-    epoch: int
-    accuracy: float | None
-    left: float | None
+    def __init__(self, table: Table, failures: Sequence[Failed]) -> None:
+        self.table, self.failures = table, tuple(failures)
+        self.code = BAD_INPUT if any(failure.code == BAD_INPUT for failure in failures) else FAILED
+        first = failures[0]
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        super().__init__(f"rung {first.cell.rung!r}, seed {first.cell.seed} failed{more}: {first.reason}")
 
 
 def climb(
@@ -62,6 +60,13 @@ def climb(
     device: str = "auto",
     merge: Iterable[str | Path] = (),
     tell: Callable[[Progress], None] = lambda progress: None,
+    workers: Workers = None,
+    on: Literal["local", "ray"] = "local",
+    address: str = "",
+    cpus: int = 1,
+    gpus: float = 0.0,
+    until_decided: bool = False,
+    budget: str | float | None = None,
 ) -> Table:
     """Runs a ladder, or what is missing of it, and judges its rungs.
 
@@ -77,29 +82,100 @@ def climb(
         out: The folder of all ladders: cells lie in `cells/`, each ladder's table in a folder of its own.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         merge: Folders of other machines, whose finished cells are taken over first.
-        tell: Told after every epoch and every cell.
+        tell: Told whenever something has happened to a cell.
+        workers: Cells that are trained at once. None: one, in this process; of a Ray cluster, as many as it holds.
+            "auto": on CPUs one a core where memory allows.
+        on: "local": in processes of this machine. "ray": on a Ray cluster.
+        address: Of the cluster, HOST:PORT; "auto": the one that runs on this machine; "": one is started here.
+        cpus: Of a cell on the cluster; it computes with as many threads.
+        gpus: Of a cell on the cluster: 0.25 puts four cells on one.
+        until_decided: Add seeds where they help most, until every rung is decided or the budget is spent.
+        budget: For that, from now: seconds, or "90s", "10m", "2h". No cell is begun that would not be done in time.
 
     Returns:
         The table, which is also written, with its picture, into the ladder's folder.
 
     Raises:
-        UserError: Bad input, or a cell that cannot be trained; what has finished is kept.
+        UserError: Bad input.
+        CellsFailed: A `UserError`, too: there are cells that cannot be trained; all others are kept.
         KeyboardInterrupt: Stopped by the user; every finished epoch is kept.
     """
     wanted = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    first_look, deadline = _patience(seeds, until_decided, budget)
     out = Path(out).expanduser()
     read_table(ladder, out)  # refuses results of other recipes
-    make_table(ladder, {rung.name: {} for rung in ladder.rungs}, wanted, margin)  # a bad margin is told at once
+    nothing: dict[str, dict[int, float]] = {rung.name: {} for rung in ladder.rungs}
+    make_table(ladder, nothing, wanted, margin, first_look)  # a bad margin is told at once
     for source in merge:
-        cells.merge(cells.cells_of(ladder, wanted), Path(source).expanduser(), out)
-    plan = cells.plan(ladder, wanted, out)
-    if plan.missing:
-        _try_out(ladder, data_dir, device)
-        _Sitting(plan, out, data_dir, device, tell).run()
-        plan = cells.plan(ladder, wanted, out)
-    table = make_table(ladder, plan.accuracies(), wanted, margin)
+        cells.merge(ladder, wanted, Path(source).expanduser(), out, every_seed=until_decided)
+    further = _finished_before(ladder, wanted, out) if until_decided else {}
+    plan = cells.plan(ladder, wanted, out, further)
+
+    def judged(plan: cells.Plan) -> Table:
+        return make_table(ladder, plan.accuracies(), wanted, margin, first_look)
+
+    failures: list[Failed] = []
+    if plan.missing or (until_decided and next_round(judged(plan), lambda rung: 1.0)):
+        errand = Errand(out, None if data_dir is None else Path(data_dir).expanduser(), device)
+        here = _try_out(ladder, errand, away=on == "ray")
+        cells.refuse_other_images(plan.done.values(), here)
+        with _crew(errand, ladder, workers, on, address, cpus, gpus) as crew:
+            foreman = Foreman(out, crew, tell, deadline)
+            foreman.run(plan)
+            plan = cells.plan(ladder, wanted, out, further)
+            while until_decided and not foreman.late:
+                cost = {cell.rung: foreman.seconds(cell) or 1.0 for cell in plan.cells}
+                barred = {(cell.rung, cell.seed) for cell in foreman.failures}
+                more = next_round(judged(plan), cost.__getitem__, crew.hands, barred)
+                if not more:
+                    break
+                for rung, seed in more:
+                    further[rung].add(seed)
+                foreman.run(cells.plan(ladder, wanted, out, further))
+                plan = cells.plan(ladder, wanted, out, further)
+            failures = list(foreman.failures.values())
+    table = judged(plan)
     keep_table(table, out)
+    if failures:
+        raise CellsFailed(table, failures)
     return table
+
+
+def _patience(
+    seeds: int | Sequence[int], until_decided: bool, budget: str | float | None
+) -> tuple[int | None, float | None]:
+    """Seeds of the first look, and until when cells are begun; None and None for a ladder with fixed seeds."""
+    if until_decided != (budget is not None):
+        raise UserError("--until-decided and --budget belong together: --until-decided --budget 2h")
+    if not until_decided or budget is None:
+        return None, None
+    if not isinstance(seeds, int):
+        raise UserError(f"the seeds are {list(seeds)}, but a ladder that adds seeds needs their number to begin with")
+    return max(seeds, FEWEST), time.monotonic() + seconds_of(budget)
+
+
+def _finished_before(ladder: Ladder, seeds: Sequence[int], out: Path) -> dict[str, set[int]]:
+    """Seeds with a result that earlier sittings added; those without one may not be needed any more."""
+    plan = cells.plan(ladder, seeds, out, cells.seeds_there(ladder, out))
+    done = [plan.cells[index] for index in plan.done]
+    return {rung.name: {cell.seed for cell in done if cell.rung == rung.name} for rung in ladder.rungs}
+
+
+def _crew(errand: Errand, ladder: Ladder, workers: Workers, on: str, address: str, cpus: int, gpus: float) -> Crew:
+    if on == "ray":
+        from lowres.ladder.cluster import Cluster
+
+        return Cluster(errand, address, None if workers == "auto" else workers, cpus, gpus)
+    if address or (cpus, gpus) != (1, 0.0):
+        raise UserError("--address, --cpus and --gpus are of a cluster: give --on ray as well")
+    if workers is None or workers == 1:
+        return Here(errand)
+    from lowres.ladder.cores import workers_here
+    from lowres.ladder.pool import Pool
+
+    kind = place(ladder.base, errand.device).device.type
+    count = workers_here(kind) if workers == "auto" else workers
+    return Here(errand) if count == 1 else Pool(errand, count, kind)
 
 
 def folder_of(ladder: Ladder, out: Path) -> Path:
@@ -141,92 +217,25 @@ def read_table(ladder: Ladder, out: Path) -> Table | None:
     return before
 
 
-def _try_out(ladder: Ladder, data_dir: str | Path | None, device: str) -> None:
-    """Builds every rung once, so that one that cannot be trained says so at the start and not after hours."""
-    datasets: dict[tuple[str, int], Dataset] = {}
+def _try_out(ladder: Ladder, errand: Errand, away: bool) -> dict[cells.Data, str]:
+    """Builds every rung once, so that one that cannot be trained says so at the start and not after hours.
+
+    Args:
+        ladder: Its rungs.
+        errand: Data and device.
+        away: Whether cells are trained on other machines, whose devices are not known here.
+
+    Returns:
+        Checksums of the images.
+    """
+    datasets: dict[cells.Data, Dataset] = {}
     for rung, recipe in zip(ladder.rungs, ladder.recipes(), strict=True):
-        which = (recipe.data, recipe.image_size)
+        which = cells.data_of(recipe)
         if which not in datasets:
-            folder = None if data_dir is None else Path(data_dir)
-            datasets[which] = load_dataset(recipe.data, folder, image_size=recipe.image_size)
+            datasets[which] = load_dataset(recipe.data, errand.data_dir, image_size=recipe.image_size)
         try:
-            build(replace(recipe, compile=False), datasets[which], place(recipe, device))
+            trial = replace(recipe, compile=False, precision="fp32" if away else recipe.precision)
+            build(trial, datasets[which], place(trial, "cpu" if away else errand.device))
         except UserError as error:
             raise UserError(f"ladder {ladder.name!r}, rung {rung.name!r}: {error}") from None
-
-
-class _Sitting:
-    """One sitting at a ladder: what is left, and how long it takes."""
-
-    def __init__(
-        self,
-        plan: cells.Plan,
-        out: Path,
-        data_dir: str | Path | None,
-        device: str,
-        tell: Callable[[Progress], None],
-    ) -> None:
-        self.out, self.data_dir, self.device, self.tell = out, data_dir, device, tell
-        self.total = len(plan.cells)
-        self.missing = plan.missing
-        self.seconds: dict[str, float] = {}  # an epoch takes, by recipe
-        for run in plan.done.values():
-            self._learn(run)
-
-    def run(self) -> None:
-        """Trains until nothing is missing. Cells that other processes train meanwhile are left to them."""
-        while self.missing:
-            before = len(self.missing)
-            for cell in list(self.missing):
-                self._try(cell)
-            if len(self.missing) == before:
-                time.sleep(_WAIT)
-
-    def _try(self, cell: Cell) -> None:
-        place_of_cell = self.out / cells.FOLDER / cell.name
-        try:
-            place_of_cell.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(place_of_cell / _LOCK, timeout=0):
-                run = cells.finished(self.out, cell) or self._train(cell, place_of_cell)
-        except filelock.Timeout:
-            return
-        except OSError as error:
-            raise UserError(f"cannot write in {place_of_cell}: {error.strerror}") from None
-        self._learn(run)
-        self.missing.remove(cell)
-        accuracy = float(cells.result_of(run)["accuracy"])
-        self._tell(cell, cell.recipe.epochs, accuracy)
-
-    def _train(self, cell: Cell, place_of_cell: Path) -> Run:
-        begun = cells.begun(self.out, cell)
-
-        def watch(event: Event) -> None:
-            if isinstance(event, EpochDone):
-                self.seconds[cells.recipe_key(cell.recipe)] = event.seconds
-                self._tell(cell, event.epoch, None)
-
-        return train(
-            None if begun else cell.recipe,
-            resume=begun.folder if begun else None,
-            data_dir=self.data_dir,
-            out=place_of_cell,
-            device=self.device,
-            observers=[watch],
-        )
-
-    def _learn(self, run: Run) -> None:
-        seconds = cells.result_of(run).get("seconds")
-        if seconds:
-            self.seconds[cells.recipe_key(run.recipe)] = seconds / run.recipe.epochs
-
-    def _tell(self, cell: Cell, epoch: int, accuracy: float | None) -> None:
-        left: float | None = None
-        if self.seconds:
-            usual = sum(self.seconds.values()) / len(self.seconds)
-            left = sum(
-                self.seconds.get(cells.recipe_key(other.recipe), usual)
-                * (other.recipe.epochs - (epoch if other == cell else 0))
-                for other in self.missing
-            )
-        done = self.total - len(self.missing)
-        self.tell(Progress(done, self.total, cell, epoch, accuracy, left))
+    return {which: content_checksum(dataset) for which, dataset in datasets.items()}

@@ -1,18 +1,25 @@
 """What a ladder's figures prove: intervals, paired tests, Holm's correction, equivalence, and missing seeds.
 
+With looks (`lowres.ladder.looks`), p-values are those of the look that speaks loudest, divided by what that look may
+spend: the smallest of them is below any level u with a probability of u at most if nothing is there, however it was
+decided which comparison to look at again. Holm's correction needs no more than that.
+
 Pure functions of accuracies in percent. Student's t throughout, through SciPy's special functions; the exact
 sign-flip test stands beside it, which assumes no normal distribution.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from lowres.errors import UserError
+from lowres.ladder.looks import look_sizes, looks_until, share
 
 LEVEL = 0.05
 POWER = 0.8
@@ -44,12 +51,14 @@ class Comparison:
         gain: Paired differences: their mean, deviation and 95 % interval, in points.
         p: Of the paired t-test, two-sided.
         p_flip: Of the sign-flip permutation test, two-sided; exact up to 16 seeds.
-        p_holm: `p`, corrected over the ladder (Holm 1979).
-        p_equivalent: Of two one-sided t-tests against the margin (Schuirmann 1987).
+        p_holm: `p`, corrected over the looks so far and over the ladder (Holm 1979).
+        p_equivalent: Of two one-sided t-tests against the margin (Schuirmann 1987), corrected over the looks.
         margin: The difference that is worth telling, in points.
         word: The verdict.
         more: Seeds that an undecided rung needs besides those it has; None where nobody can say.
         effect: The difference `more` is for: the observed one, or the margin where that is larger.
+        looks: How often it was looked at, where seeds are added until it is decided; else 0.
+        fewest: Seeds below which there is no verdict.
     """
 
     gain: Sample
@@ -61,6 +70,8 @@ class Comparison:
     word: Word
     more: int | None = None
     effect: Effect | None = None
+    looks: int = 0
+    fewest: int = FEWEST
 
     @property
     def verdict(self) -> str:
@@ -69,7 +80,7 @@ class Comparison:
             case "no difference":
                 return f"no difference of at least {self.margin:g}"
             case "no verdict":
-                return f"no verdict below {FEWEST} seeds"
+                return f"no verdict below {self.fewest} seeds"
             case "undecided" if self.more is not None:
                 seeds = f"{self.more:,}{'+' if self.more >= _MOST else ''} more seed{'s' if self.more > 1 else ''}"
                 return f"undecided: {seeds} ({'observed gain' if self.effect == 'observed' else 'margin'})"
@@ -125,10 +136,19 @@ def flip_test(differences: Sequence[float]) -> float:
     values = np.asarray(differences, dtype=float)
     observed = abs(values.sum()) * (1 - 1e-12)
     if len(values) <= _EXACT:
-        bits = np.arange(2 ** len(values))[:, None] >> np.arange(len(values)) & 1
-        return float(np.mean(np.abs((1 - 2 * bits) @ values) >= observed))
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), (_FLIPS, len(values)))
-    return float((1 + np.sum(np.abs(signs @ values) >= observed)) / (1 + _FLIPS))
+        return float(np.mean(np.abs(_all_signs(len(values)) @ values) >= observed))
+    return float((1 + np.sum(np.abs(_some_signs(len(values)) @ values) >= observed)) / (1 + _FLIPS))
+
+
+@functools.lru_cache(maxsize=_EXACT)
+def _all_signs(count: int) -> npt.NDArray[np.float64]:
+    bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
+    return np.where(bits, -1.0, 1.0)
+
+
+@functools.lru_cache(maxsize=2)
+def _some_signs(count: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(0).choice((-1.0, 1.0), (_FLIPS, count))
 
 
 def equivalence_test(differences: Sequence[float], margin: float) -> float:
@@ -193,7 +213,44 @@ def seeds_needed(effect: float, deviation: float, level: float = LEVEL, wanted: 
     return high
 
 
-def judge(gains: Sequence[Sequence[float]], margin: float, level: float = LEVEL) -> list[Comparison | None]:
+@dataclass(frozen=True)
+class _Looked:
+    """A comparison at its last look.
+
+    Attributes:
+        values: What that look sees.
+        looks: How many there were; 0 where there are none but the one at the end.
+        level: What this look may spend of the level.
+        p: Corrected over the looks; 1 where there was no look yet.
+        p_equivalent: The same.
+        fewest: Values of the first look.
+    """
+
+    values: Sequence[float]
+    looks: int
+    level: float
+    p: float
+    p_equivalent: float
+    fewest: int
+
+
+def _look(values: Sequence[float], margin: float, level: float, first_look: int | None) -> _Looked:
+    fewest = max(FEWEST, first_look or 0)
+    if len(values) < fewest:
+        return _Looked(values, 0, level, 1.0, 1.0, fewest)
+    if first_look is None:
+        return _Looked(values, 0, level, t_test(values), equivalence_test(values, margin), fewest)
+    sizes = looks_until(fewest, len(values))
+    shares = [share(look) for look in range(1, len(sizes) + 1)]
+    seen = list(zip([values[:size] for size in sizes], shares, strict=True))
+    p = min(t_test(part) / spent for part, spent in seen)
+    p_equivalent = min(equivalence_test(part, margin) / spent for part, spent in seen)
+    return _Looked(seen[-1][0], len(sizes), level * shares[-1], min(1.0, p), min(1.0, p_equivalent), fewest)
+
+
+def judge(
+    gains: Sequence[Sequence[float]], margin: float, level: float = LEVEL, first_look: int | None = None
+) -> list[Comparison | None]:
     """The verdict on each rung of a ladder.
 
     "pays" or "harms" where the Holm-corrected t-test says so at the level; else "no difference" where the
@@ -205,6 +262,9 @@ def judge(gains: Sequence[Sequence[float]], margin: float, level: float = LEVEL)
         gains: Of each rung but the first, its paired differences to the rung below, one a seed.
         margin: The difference worth telling, in points, above zero.
         level: Of the verdicts.
+        first_look: Where seeds are added until all is decided: seeds of the first look, at least three. Each
+            comparison then has as many looks as its seeds allow, and is described as at the last of them: its
+            intervals cover at all looks together. None: one look, at the end.
 
     Returns:
         One comparison a rung; None where a rung and the one below share no seed.
@@ -215,30 +275,56 @@ def judge(gains: Sequence[Sequence[float]], margin: float, level: float = LEVEL)
     if not 0 < margin < math.inf:
         raise UserError(f"the margin is {margin!r} points, but must be above 0")
     # Rungs without enough seeds yet are tests of the family, too.
-    corrected = holm([t_test(values) if len(values) >= FEWEST else 1.0 for values in gains])
+    looked = [_look(values, margin, level, first_look) for values in gains]
+    corrected = holm([one.p for one in looked])
     undone = sum(p > level for p in corrected)
     return [
-        _judge(values, p_holm, margin, level, undone) if values else None
-        for values, p_holm in zip(gains, corrected, strict=True)
+        _judge(one, p_holm, margin, level, undone) if one.values else None
+        for one, p_holm in zip(looked, corrected, strict=True)
     ]
 
 
-def _judge(values: Sequence[float], p_holm: float, margin: float, level: float, undone: int) -> Comparison:
-    gain = describe(values, level)
+def _judge(looked: _Looked, p_holm: float, margin: float, level: float, undone: int) -> Comparison:
+    values = looked.values
+    gain = describe(values, looked.level)
     if gain.deviation is None:
-        return Comparison(gain, None, None, None, None, margin, "no verdict")
-    p, flip, equivalent = t_test(values), flip_test(values), equivalence_test(values, margin)
-    if len(values) < FEWEST:
-        return Comparison(gain, p, flip, None, equivalent, margin, "no verdict")
+        return Comparison(gain, None, None, None, None, margin, "no verdict", fewest=looked.fewest)
+    p, flip = t_test(values), flip_test(values)
+    if len(values) < looked.fewest:
+        equivalent = equivalence_test(values, margin)
+        return Comparison(gain, p, flip, None, equivalent, margin, "no verdict", fewest=looked.fewest)
+    word: Word = "undecided"
+    more: int | None = None
+    effect: Effect | None = None
     if p_holm <= level:
-        word: Word = "pays" if gain.mean > 0 else "harms"
-        return Comparison(gain, p, flip, p_holm, equivalent, margin, word)
-    if equivalent <= level:
-        return Comparison(gain, p, flip, p_holm, equivalent, margin, "no difference")
-    effect: Effect = "observed" if abs(gain.mean) >= margin else "margin"
-    needed = seeds_needed(max(abs(gain.mean), margin), gain.deviation, level / max(1, undone))
-    more = max(1, needed - len(values))
-    return Comparison(gain, p, flip, p_holm, equivalent, margin, "undecided", more, effect)
+        word = "pays" if gain.mean > 0 else "harms"
+    elif looked.p_equivalent <= level:
+        word = "no difference"
+    else:
+        effect = "observed" if abs(gain.mean) >= margin else "margin"
+        more = max(1, _needed(looked, max(abs(gain.mean), margin), gain.deviation, level / max(1, undone)))
+    return Comparison(
+        gain, p, flip, p_holm, looked.p_equivalent, margin, word, more, effect, looked.looks, looked.fewest
+    )
+
+
+def _needed(looked: _Looked, effect: float, deviation: float, level: float) -> int:
+    """Seeds that are missing; where there are looks, until the one that has the power."""
+    have = len(looked.values)
+    if not looked.looks:
+        return seeds_needed(effect, deviation, level) - have
+    for look, size in enumerate(look_sizes(looked.fewest), start=1):
+        if size >= _MOST:
+            break
+        if look > looked.looks and _sees(size, effect, deviation, level * share(look)):
+            return size - have
+    return _MOST
+
+
+def _sees(count: int, effect: float, deviation: float, level: float) -> bool:
+    if deviation == 0:
+        return count >= seeds_needed(effect, deviation, level)
+    return power(count, effect, deviation, level) >= POWER
 
 
 def _deviation(values: Sequence[float]) -> float:

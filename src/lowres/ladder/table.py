@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from lowres import recipes
 from lowres.errors import UserError
 from lowres.ladder import definition
 from lowres.ladder.definition import Ladder, Rung
+from lowres.ladder.looks import looks_until
 from lowres.ladder.statistics import FEWEST, Comparison, Sample, describe, judge
 
 if TYPE_CHECKING:
@@ -53,35 +54,47 @@ class Table:
         seeds: That were asked for.
         margin: The difference worth telling, in points.
         rows: One a rung, from the ground up.
+        first_look: Seeds of the first look, where seeds were added until all was decided; None: one look.
     """
 
     ladder: Ladder
     seeds: tuple[int, ...]
     margin: float
     rows: tuple[Row, ...]
+    first_look: int | None = None
 
     @property
     def caption(self) -> str:
         """What the figures are: epochs, data, seeds, last epoch."""
-        lengths = sorted({recipe.epochs for recipe in self.ladder.recipes()})
-        epochs = str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
-        missing = len(self.seeds) * len(self.rows) - sum(len(row.accuracies) for row in self.rows)
+        wanted = len(self.seeds) * len(self.rows)
+        missing = sum(len(set(self.seeds) - set(row.accuracies)) for row in self.rows)
+        seeds = _seeds(self.seeds) + ("" if self.first_look is None else ", more where undecided")
         return (
-            f"{self.ladder.name}: last-epoch test accuracy in percent on {self.ladder.data}, {epochs} "
-            f"epoch{'' if epochs == '1' else 's'} a run, {_seeds(self.seeds)}, paired by seed; "
-            f"margin {self.margin:g} points. "
-            + (f"{missing} of {len(self.seeds) * len(self.rows)} cells are missing. " if missing else "")
+            f"{self.ladder.name}: last-epoch test accuracy in percent on {self.ladder.data}, {_length(self.ladder)}, "
+            f"{seeds}, paired by seed; margin {self.margin:g} points. "
+            + (f"{missing} of {wanted} cells are missing. " if missing else "")
             + "Published figures are their sources' own, at their own length."
         )
 
     @property
     def explanation(self) -> str:
         """How the verdicts were reached."""
+        if self.first_look is None:
+            corrected, intervals = "over the ladder", "Intervals: 95 %, Student's t."
+        else:
+            most = max([self.first_look, *(len(row.accuracies) for row in self.rows)])
+            sizes = ", ".join(map(str, looks_until(self.first_look, most)))
+            corrected = "over the ladder and its looks"
+            intervals = (
+                f"Looks at {sizes} seeds of two neighbours, the k-th at 1 / (k (k + 1)) of the level; gains, their "
+                "intervals and flip p are those of the last look. Intervals: 95 %, Student's t; of gains, over all "
+                "looks together."
+            )
         return (
-            "Gain: mean paired difference to the rung below, in points. p: paired t-test, Holm-corrected over the "
-            "ladder; flip p: sign-flip test, not corrected. Intervals: 95 %, Student's t. No difference: two "
-            f"one-sided t-tests at the margin. No verdict below {FEWEST} seeds. More seeds: for 80 % power at the "
-            "observed gain, or at the margin where that is larger."
+            f"Gain: mean paired difference to the rung below, in points. p: paired t-test, Holm-corrected {corrected}; "
+            f"flip p: sign-flip test, not corrected. {intervals} No difference: two one-sided t-tests at the margin. "
+            f"No verdict below {max(FEWEST, self.first_look or 0)} seeds. More seeds: for 80 % power at the observed "
+            "gain, or at the margin where that is larger."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -106,6 +119,7 @@ class Table:
             "explanation": self.explanation,
             "seeds": list(self.seeds),
             "margin": self.margin,
+            "first_look": self.first_look,
             "ladder": definition.to_dict(self.ladder),
             "rows": rows,
         }
@@ -137,6 +151,8 @@ class Table:
                 "ladder": self.ladder.name,
                 "data": self.ladder.data,
                 "epochs": epochs,
+                "base_epochs": self.ladder.epochs,
+                "base_own_epochs": self.ladder.own_epochs or self.ladder.epochs,
                 "figure": "last-epoch test accuracy, %",
                 "rung": row.rung,
                 "change": row.change,
@@ -169,7 +185,7 @@ class Table:
 
 _STYLES = {"pays": "bold green", "harms": "bold red", "no difference": "cyan"}
 _CSV = (
-    *("ladder", "data", "epochs", "figure", "rung", "change", "seeds", "published"),
+    *("ladder", "data", "epochs", "base_epochs", "base_own_epochs", "figure", "rung", "change", "seeds", "published"),
     *("mean", "deviation", "low", "high"),
     *("gain_mean", "gain_deviation", "gain_low", "gain_high"),
     *("p", "p_flip", "p_holm", "p_equivalent", "margin", "verdict"),
@@ -177,7 +193,11 @@ _CSV = (
 
 
 def make_table(
-    ladder: Ladder, accuracies: Mapping[str, Mapping[int, float]], seeds: Sequence[int], margin: float
+    ladder: Ladder,
+    accuracies: Mapping[str, Mapping[int, float]],
+    seeds: Sequence[int],
+    margin: float,
+    first_look: int | None = None,
 ) -> Table:
     """Judges a ladder.
 
@@ -186,14 +206,17 @@ def make_table(
         accuracies: Last-epoch test accuracy in percent, by rung and seed; cells may be missing.
         seeds: That were asked for.
         margin: The difference worth telling, in points.
+        first_look: Seeds of the first look, where seeds are added until all is decided; None: one look.
 
     Raises:
         UserError: The margin is not above zero.
     """
     found = [dict(sorted(accuracies.get(rung.name, {}).items())) for rung in ladder.rungs]
     gains = [
-        [above[seed] - below[seed] for seed in above if seed in below] for below, above in itertools.pairwise(found)
+        [above[seed] - below[seed] for seed in common_seeds(below, above, first_look)]
+        for below, above in itertools.pairwise(found)
     ]
+    judged = [None, *judge(gains, margin, first_look=first_look)]
     rows = tuple(
         Row(
             rung.name,
@@ -203,9 +226,21 @@ def make_table(
             describe(list(values.values())) if values else None,
             compared,
         )
-        for rung, values, compared in zip(ladder.rungs, found, [None, *judge(gains, margin)], strict=True)
+        for rung, values, compared in zip(ladder.rungs, found, judged, strict=True)
     )
-    return Table(ladder, tuple(sorted(seeds)), margin, rows)
+    return Table(ladder, tuple(sorted(seeds)), margin, rows, first_look)
+
+
+def common_seeds(below: Container[int], above: Iterable[int], first_look: int | None) -> list[int]:
+    """The seeds that a rung is compared on with the one below.
+
+    With looks, those from 0 to the first that is missing: what a look sees must not depend on what happened to be
+    trained before a ladder was stopped.
+    """
+    common = sorted(seed for seed in above if seed in below)
+    if first_look is None:
+        return common
+    return [seed for place, seed in enumerate(common) if seed == place]
 
 
 @dataclass(frozen=True)
@@ -233,9 +268,23 @@ def from_json(values: Mapping[str, Any], where: str) -> Table:
         ]
         ladder = definition.from_dict(values["ladder"], where)
         accuracies = {row.rung: {int(seed): value for seed, value in row.accuracies.items()} for row in rows}
-        return make_table(ladder, accuracies, [int(seed) for seed in values["seeds"]], float(values["margin"]))
+        seeds = [int(seed) for seed in values["seeds"]]
+        first_look = values.get("first_look")  # tables from before looks have none
+        looks = None if first_look is None else int(first_look)
+        return make_table(ladder, accuracies, seeds, float(values["margin"]), looks)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where} is damaged: {type(error).__name__} {error}; delete it, the cells are kept") from None
+
+
+def _length(ladder: Ladder) -> str:
+    """How long runs are, and whether that is the base recipe's own length: "2 of 180 epochs a run, shortened"."""
+    lengths = sorted({recipe.epochs for recipe in ladder.recipes()})
+    epochs, own = str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}", ladder.own_epochs
+    if own is None:
+        return f"{epochs} epoch{'' if epochs == '1' else 's'} a run"
+    if own < ladder.epochs:
+        return f"{epochs} epochs a run, lengthened from {own}"
+    return f"{epochs} of {own} epochs a run, shortened"
 
 
 def _change(rung: Rung) -> str:

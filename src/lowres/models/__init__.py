@@ -7,6 +7,7 @@ from lowres.models.initialise import initialise
 from lowres.models.registry import ModelInfo, Published, create_model, list_models, model_info, register
 from lowres.models.summary import LayerRow, Summary, summarise
 from lowres.models.weights import MatchReport, load_weights
+from lowres.models.whitening import Whitening, whiten
 
 for _module in pkgutil.iter_modules(__path__):  # a family registers itself: adding one is adding its file
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -17,6 +18,7 @@ __all__ = [
     "ModelInfo",
     "Published",
     "Summary",
+    "Whitening",
     "create_model",
     "initialise",
     "list_models",
@@ -24,4 +26,5 @@ __all__ = [
     "model_info",
     "register",
     "summarise",
+    "whiten",
 ]

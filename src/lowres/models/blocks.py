@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowres.errors import UserError, unknown
+from lowres.models.mish import Mish
 
 Padding = Literal["symmetric", "same"]
 ActivationName = Literal["relu", "mish"]
@@ -36,7 +37,7 @@ def named(**layers: nn.Module) -> nn.Sequential:
 def activation(name: ActivationName) -> nn.Module:
     """A fresh activation. ReLU works in place: it always follows a layer whose output nobody else needs."""
     choose("activation", name, ActivationName)
-    return nn.ReLU(inplace=True) if name == "relu" else nn.Mish()
+    return nn.ReLU(inplace=True) if name == "relu" else Mish()
 
 
 def convolution(

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,14 @@ from lowres.models.names import plain
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm | nn.GroupNorm | nn.LayerNorm
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """A layer that changes the values drawn for it: part of them becomes the identity, say."""
+
+    def begin(self) -> None:
+        """Changes its own values, in place, without drawing any."""
 
 
 def initialise(model: nn.Module, seed: int) -> None:
@@ -35,6 +44,8 @@ def initialise(model: nn.Module, seed: int) -> None:
             layer.weight.data.copy_(_he_normal(layer.weight, seed, name))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+            if isinstance(layer, Beginning):
+                layer.begin()
         elif isinstance(layer, Norm):
             layer.reset_parameters()
         elif own:

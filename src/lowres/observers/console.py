@@ -246,6 +246,8 @@ def _verdict(result: dict[str, Any]) -> tuple[str | tuple[str, str], ...]:
     if result.get("accuracy") is None:
         return (("Finished", "bold green"), ".")
     text = f" on {result['evaluated_on']} images" if "evaluated_on" in result else ""
+    if result.get("tta", "none") != "none":
+        text += f" with test-time augmentation ({result['tta']}; {result['accuracy_without_tta']:.2f} % without)"
     if result.get("interval"):
         low, high = result["interval"]
         text += f" (95 % interval {low:.2f} to {high:.2f} %)"

@@ -14,11 +14,6 @@ from lowres.recipes.recipe import Recipe
 
 T = TypeVar("T")
 
-LATER = (
-    *("adapt", "stem", "pretrained", "weights", "upsample", "normalise"),
-    *("first_rate", "head_epochs", "probe"),
-)
-
 
 def convert(kind: type[T], values: Any, where: str) -> T:
     """A dataclass from plain JSON values, checked field by field against its annotations.
@@ -98,17 +93,26 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Sha256 of everything that decides the weights: all fields but the name, in hexadecimal.
+    """Sha256 of everything that decides the result: all fields but the name, in hexadecimal.
 
-    Fields that came later (`LATER`) count where they are not at their defaults: recipes from before keep theirs.
+    Fields that came later are left out where they have their default, so that older runs keep their fingerprints.
     """
-    values = to_dict(from_dict(to_dict(recipe)))  # 1 and 1.0 are the same
+    same = from_dict(to_dict(recipe))  # 1 and 1.0 are the same
+    values = _without_later_defaults(same, to_dict(same))
     del values["name"]
-    defaults = {field.name: field.default for field in dataclasses.fields(Recipe)}
-    for name in LATER:
-        if values[name] == defaults[name]:
-            del values[name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _without_later_defaults(part: Any, values: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for f in dataclasses.fields(part):
+        value = getattr(part, f.name)
+        if f.metadata.get("later") and value == f.default:
+            continue
+        kept[f.name] = (
+            _without_later_defaults(value, values[f.name]) if dataclasses.is_dataclass(value) else values[f.name]
+        )
+    return kept
 
 
 def differences(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -4,12 +4,14 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lowres.data import Batches, Dataset, Images, mean_std, stratified_split
 from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
-from lowres.models import surgery
+from lowres.evaluation.views import VIEWS, compute_averaged_logits
+from lowres.models import Whitening, surgery, whiten
+from lowres.models.whitening import SAMPLE
 from lowres.recipes import Recipe
 from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
 from lowres.runs.probe import Features, Probe, freeze
@@ -61,6 +63,7 @@ class Built:
             label_smoothing=recipe.label_smoothing,
             accumulate=recipe.accumulate,
             clip=recipe.clip,
+            evaluate_every=recipe.evaluate_every,
         )
 
     @property
@@ -79,7 +82,7 @@ class Built:
         return sum(p.numel() for p in self.learner.model.parameters() if p.requires_grad)
 
     def score(self, model: nn.Module, batches: Batches) -> Score:
-        """A network's results on `test` or `validation`."""
+        """A network's results on `test` or `validation`, from one view of each image."""
         return score(*compute_logits(model, batches, self.placement), self.classes)
 
     def watch(self, model: nn.Module) -> tuple[float, float]:
@@ -89,6 +92,10 @@ class Built:
         else:
             found = self.score(model, self.validation or self.test)
         return found.loss, found.accuracy
+
+    def final_score(self, model: nn.Module, batches: Batches) -> Score:
+        """The finished network's results, with the test-time augmentation that the recipe has."""
+        return score_as_asked(model, batches, self.placement, self.recipe, self.classes)
 
 
 def build(
@@ -123,6 +130,9 @@ def build(
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
     model = recipe_network(recipe, classes=len(train.classes), channels=channels, load=not resumed, gradients=gradients)
+    fresh = not (resumed or recipe.weights)
+    if fresh and any(isinstance(layer, Whitening) for layer in model.modules()):
+        whiten(model, _sample(train, mean, std))
     placement = _sound(recipe, model, channels, placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
@@ -167,6 +177,24 @@ def build(
         std=std,
         probe=probe,
     )
+
+
+def _sample(images: Images, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Some training images, spread evenly, normalised but not augmented, on the CPU."""
+    some = images.images[:: -(-len(images) // SAMPLE)].float() / 255
+    return (some - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+
+
+def score_as_asked(
+    model: nn.Module, batches: Batches, placement: Placement, recipe: Recipe, classes: tuple[str, ...]
+) -> Score:
+    """A network's results with the test-time augmentation of a recipe, which the score then names."""
+    if recipe.tta == "none":
+        return score(*compute_logits(model, batches, placement), classes)
+    views = VIEWS[recipe.tta]
+    plain, averaged, labels = compute_averaged_logits(model, batches, placement, views, recipe.tta_below)
+    without = score(plain, labels, classes).accuracy
+    return dataclasses.replace(score(averaged, labels, classes), tta=recipe.tta, accuracy_without_tta=without)
 
 
 def _sound(recipe: Recipe, model: nn.Module, channels: int, placement: Placement) -> Placement:

@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from lowres import recipes
-from lowres.data import load_dataset
+from lowres.data import content_checksum, load_dataset
 from lowres.errors import UserError
 from lowres.files import write_json
 from lowres.models.surgery import adaptation
@@ -75,7 +76,7 @@ def train(
         data_dir = begun.manifest.get("data", {}).get("dir")
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
     dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
-    with _own_randomness(placement.device):
+    with _own_randomness(placement.device, recipe.deterministic):
         built = build(recipe, dataset, placement, begun=None if begun is None else _constants(begun), gradients=8)
         place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
         with folder.lock(place_of_run):
@@ -99,6 +100,7 @@ class _Session:
             Curves(path / folder.HISTORY, path / folder.CURVES, recipes.published(built.recipe)),
             *observers,
         ]
+        self.content = content_checksum(built.dataset)
         self.started = manifest.now()
         self.description = {
             **manifest.describe(built.placement.device),
@@ -168,11 +170,17 @@ class _Session:
             raise UserError(f"the checkpoint in {self.path} belongs to another recipe than its recipe.json")
         self.built.learner.load_state_dict(state["learner"])
         begun = folder.load_run(self.path).manifest
+        before = begun.get("data", {}).get("content", self.content)
+        if before != self.content:
+            raise UserError(
+                f"{self.path} was begun on other images called {self.built.recipe.data!r}: their checksums differ; "
+                "point --data-dir to those it had, or train anew without --resume"
+            )
         self.started = begun.get("started", self.started)
         notes = [warning] if warning else []
         here = (self.built.placement.precision, self.built.placement.channels_last)
-        before = (begun.get("precision"), begun.get("channels_last"))
-        if before != (None, None) and here != before:
+        there = (begun.get("precision"), begun.get("channels_last"))
+        if there != (None, None) and here != there:
             notes.append("precision or layout differ from the run's first part: the weights will differ, too")
         return notes
 
@@ -203,17 +211,20 @@ class _Session:
 
     def _finish(self) -> dict[str, Any]:
         built = self.built
-        final = built.score(built.learner.final, built.test)
+        started = time.perf_counter()
+        final = built.final_score(built.learner.final, built.test)
+        seconds = time.perf_counter() - started
         records = folder.load_run(self.path).history()
         result = final.to_dict() | {
             "evaluated_on": "test",
             "epochs": built.recipe.epochs,
             "parameters": built.parameters,
             "seconds": sum(record.seconds for record in records),
+            "evaluation_seconds": seconds,
             "images_per_second": _mean([record.images_per_second for record in records]),
         }
         if built.validation is not None:
-            held_out = built.score(built.learner.final, built.validation)
+            held_out = built.final_score(built.learner.final, built.validation)
             result["validation_accuracy"] = held_out.accuracy
         self._write_weights(self.path / folder.MODEL)
         self._write_manifest("finished", result=result)
@@ -236,6 +247,7 @@ class _Session:
                 "name": built.dataset.name,
                 "dir": None if self.data_dir is None else str(self.data_dir.resolve()),
                 "files": dict(built.dataset.files),
+                "content": self.content,
                 "warnings": list(built.dataset.warnings),
                 "training_images": built.training_images,
                 "mean": built.mean,
@@ -276,10 +288,14 @@ def _constants(begun: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 @contextlib.contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leaves PyTorch's generators as they were (training reseeds them every epoch), and keeps cuDNN to one choice."""
+def _own_randomness(device: torch.device, deterministic: bool) -> Iterator[None]:
+    """Leaves PyTorch's generators as they were (training reseeds them every epoch), and keeps cuDNN to one choice.
+
+    A recipe that gives equal results up lets it try which of its convolutions is fastest.
+    """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    chosen = torch.backends.cudnn.flags(benchmark=not deterministic, deterministic=deterministic)
+    with torch.random.fork_rng(devices), chosen:
         yield
 
 

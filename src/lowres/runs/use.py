@@ -10,10 +10,10 @@ from torch import nn
 from lowres.data import Dataset, load_dataset, mean_std
 from lowres.data.folder import read_image
 from lowres.errors import UserError
-from lowres.evaluation.scores import Score, compute_logits, score
+from lowres.evaluation.scores import Score, compute_logits
 from lowres.models import load_weights
 from lowres.recipes import Option, Precision, Recipe
-from lowres.runs.build import evaluation_batches
+from lowres.runs.build import evaluation_batches, score_as_asked
 from lowres.runs.folder import load_run
 from lowres.runs.network import network
 from lowres.runs.weights import Weights, read_weights
@@ -89,7 +89,7 @@ def evaluate(
         load_weights(foreign, target)
         placement = place(Recipe(precision=precision or "fp32"), device)
         own_mean, own_std = mean_std(dataset.train.images)
-        return _score(foreign, dataset, mean or own_mean, std or own_std, placement)
+        return _score(foreign, dataset, mean or own_mean, std or own_std, placement, Recipe())
     if model_options or mean or std:
         raise UserError(f"{target} knows its network and constants: options, mean and std go with --model, for others")
     weights = find_weights(target)
@@ -99,7 +99,8 @@ def evaluate(
             f"{target} tells {len(weights.classes)} classes apart ({_some(weights.classes)}), "
             f"but {dataset.name} has {len(dataset.classes)} ({_some(dataset.classes)})"
         )
-    return _score(weights.build(), dataset, weights.mean, weights.std, _placement(weights, device, precision))
+    placement = _placement(weights, device, precision)
+    return _score(weights.build(), dataset, weights.mean, weights.std, placement, weights.recipe)
 
 
 def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "auto") -> list[Prediction]:
@@ -141,12 +142,17 @@ def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "
 
 
 def _score(
-    model: nn.Module, dataset: Dataset, mean: Sequence[float], std: Sequence[float], placement: Placement
+    model: nn.Module,
+    dataset: Dataset,
+    mean: Sequence[float],
+    std: Sequence[float],
+    placement: Placement,
+    recipe: Recipe,
 ) -> Score:
     batches = evaluation_batches(dataset.test, tuple(mean), tuple(std), placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
-    return score(*compute_logits(model, batches, placement), dataset.classes)
+    return score_as_asked(model, batches, placement, recipe, dataset.classes)
 
 
 def _placement(weights: Weights, device: str, precision: Precision | None) -> Placement:

@@ -47,6 +47,7 @@ class Plan:
         label_smoothing: Of the training loss.
         accumulate: Parts a batch is computed in.
         clip: Largest gradient norm; 0: no limit.
+        evaluate_every: Epochs from one evaluation to the next; 0: none.
     """
 
     epochs: int
@@ -56,6 +57,7 @@ class Plan:
     label_smoothing: float = 0.0
     accumulate: int = 1
     clip: float = 0.0
+    evaluate_every: int = 1
 
 
 @dataclass
@@ -150,8 +152,9 @@ def fit(
         _thaw(learner, epoch)
         trained = train_epoch(learner, batches, plan, emit)
         learner.epoch = epoch + 1
-        loss, accuracy = evaluate(learner.model)
-        average = evaluate(learner.average.module) if learner.average is not None else (None, None)
+        due = plan.evaluate_every and learner.epoch % plan.evaluate_every == 0
+        loss, accuracy = evaluate(learner.model) if due else (None, None)
+        average = evaluate(learner.average.module) if due and learner.average is not None else (None, None)
         record = EpochDone(
             epoch=learner.epoch,
             train_loss=trained.loss,
@@ -198,7 +201,7 @@ def train_epoch(learner: Learner, batches: Loader, plan: Plan, emit: Observer) -
     for step, (x, y) in enumerate(batches, start=1):
         x = x.to(placement.device, non_blocking=True)
         y = y.to(placement.device, non_blocking=True)
-        if placement.channels_last:
+        if placement.channels_last and x.ndim == 4:  # features of a probe have no layout
             x = x.contiguous(memory_format=torch.channels_last)
         rate = set_rate(optimizers, plan.factor(first + step - 1, steps * plan.epochs))
         for optimizer in optimizers:

@@ -33,8 +33,8 @@ def build_optimizers(
     """
     orthogonal, decayed, free = split_parameters(model, spec)
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": spec.weight_decay},
-        {"params": free, "weight_decay": 0.0},
+        *_with_biases_apart(model, spec, decayed, spec.weight_decay),
+        *_with_biases_apart(model, spec, free, 0.0),
     ]
     groups = [part for group in groups if group["params"] for part in _by_pace(group, pace)]
     groups.sort(key=lambda group: -group.get("scale", 1.0))  # the first group's rate is the one that is shown
@@ -119,6 +119,21 @@ def split_parameters(model: nn.Module, spec: Optimizer) -> tuple[list[Tensor], l
         else:
             free.append(p)
     return orthogonal, decayed, free
+
+
+def _with_biases_apart(
+    model: nn.Module, spec: Optimizer, parameters: list[Tensor], decay: float
+) -> list[dict[str, Any]]:
+    """One group, or two where the recipe gives biases a rate of their own."""
+    if spec.bias_rate == 1:
+        return [{"params": parameters, "weight_decay": decay}]
+    named = {id(p) for name, p in model.named_parameters() if name.rpartition(".")[2] == "bias"}
+    biases = [p for p in parameters if id(p) in named]
+    others = [p for p in parameters if id(p) not in named]
+    return [
+        {"params": others, "weight_decay": decay},
+        {"params": biases, "weight_decay": decay / spec.bias_rate, "lr": spec.lr * spec.bias_rate},
+    ]
 
 
 def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> float:

@@ -14,9 +14,9 @@ def test_a_crop_is_the_centre():
 @pytest.mark.parametrize(("old", "new"), [(7, 3), (4, 2), (16, 4)])
 def test_no_small_kernel_answers_the_small_image_nearer_to_what_the_large_one_says(old, new):
     generator = torch.Generator().manual_seed(0)
-    kernel = torch.randn(2, 3, old, old, generator=generator)
+    kernel = torch.randn(2, 3, old, old, generator=generator, dtype=torch.float64)
     small = shrink(kernel, new, "resize")
-    spread = resize_matrix(old, new).T
+    spread = resize_matrix(old, new).T.double()
 
     def distance(candidate):
         return float((candidate.reshape(6, -1) @ spread.T - kernel.reshape(6, -1)).square().sum())

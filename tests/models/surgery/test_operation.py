@@ -13,7 +13,8 @@ from lowres.models.surgery import adapt, adaptation, head_of, shrinks_a_pixel, w
 def skeleton(name: str) -> nn.Module:
     """A network of torchvision with shapes and no values."""
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    with torch.device("meta"):
+    # A RegNet computes its widths with tensors, which need values.
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):
         return getattr(torchvision.models, name)(**options)
 
 

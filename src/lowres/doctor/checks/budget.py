@@ -1,0 +1,125 @@
+"""TR5: how long is trained, and when it is stopped."""
+
+import ast
+
+from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.setup import Setup
+
+
+@check(
+    "TR531",
+    "too few epochs",
+    grade="warning",
+    kind="C22",
+    cost=(1, 50),
+    source="public cases; what networks of this kind need",
+)
+def too_few(setup: Setup) -> Found | None:
+    """Fewer passes over the data than a network of this kind needs, in view of its schedule.
+
+    A steep schedule that ends near zero (one-cycle, cosine) needs few; at a constant rate or without momentum it
+    needs more than twice as many. Pretrained weights need a handful.
+    """
+    kind, epochs = setup.kind, setup.epochs
+    if kind is None or not epochs or setup.train is None or (setup.train.size or 0) < 10_000:
+        return None
+    rates = setup.rates
+    anneals = rates is not None and rates.last <= 0.1 * rates.peak
+    slow = setup.algorithm == "SGD" and setup.momentum == 0 and rates is not None and rates.peak <= 0.05
+    augmented = bool(setup.train.varies)
+    least = kind.least if anneals else round(kind.least * (2.5 if slow else 1.0 if setup.pretrained else 1.3))
+    if epochs >= least:
+        return None
+    missing = least / epochs
+    cost = min(45.0, 4.0 * (missing - 1) + 2.0) if epochs > 2 else 30.0
+    return Found(
+        f"{epochs} epochs are few for {kind.name.removeprefix('a ')}"
+        + ("" if anneals else ", at a rate that does not come down")
+        + f": it needs {least} at least, {kind.epochs} for its full accuracy",
+        {"epochs": epochs, "least": least, "full_recipe": kind.epochs, "anneals": anneals, "augmented": augmented},
+        cost=cost,
+        place=_loop_place(setup),
+        fix=Fix("train longer, under a schedule that ends near zero", code=f"epochs = {max(least * 2, 30)}"),
+    )
+
+
+def _loop_place(setup: Setup) -> Place | None:
+    train = setup.trace.train_loader()
+    for event in setup.trace.of("iterate"):
+        if train is not None and event["loader"] == id(train) and event["rounds"] and event.place is not None:
+            path = setup.source.path if setup.source is not None else event.place.path
+            return Place(path, event["rounds"][1]) if event.place.path == path else event.place
+    return None
+
+
+@check(
+    "TR532",
+    "impatient stopping",
+    grade="warning",
+    kind="C22",
+    cost=(1, 20),
+    source="estimate of the catalogue; public cases",
+)
+def impatient(setup: Setup) -> Found | None:
+    """Training ends after a few epochs without a record, long before the schedule has come down.
+
+    While epochs are passed over, the network answers wrongly, so that no epoch is a record: where the program then
+    ends within a tenth of its epochs (and at most 15), its patience is that short.
+    """
+    epochs, seen = setup.epochs, setup.epochs_seen
+    if not epochs or epochs < 20 or seen >= epochs or setup.trace.ended or seen < 3:
+        return None
+    patience = seen - 2
+    if patience > min(15, max(2, epochs // 10)) or not _breaks(setup):
+        return None
+    return Found(
+        f"training stops after {patience} epochs without a record, of {epochs}",
+        {"patience": patience, "epochs": epochs},
+        cost=5.0,
+        place=_breaks(setup),
+        fix=Fix("train to the end of the schedule", code=f"patience = {epochs}"),
+    )
+
+
+def _breaks(setup: Setup) -> Place | None:
+    """A `break` or `return` under a condition that counts."""
+    for source in (setup.source, *setup.files.values()):
+        for node in source.nodes(ast.If) if source is not None else ():
+            assert isinstance(node, ast.If)
+            assert source is not None
+            leaves = any(isinstance(one, ast.Break | ast.Return) for one in node.body)
+            test = ast.unparse(node.test).lower()
+            if leaves and any(
+                word in test
+                for word in ("patien", "bad", "wait", "stop", "counter", "no_improve", "stale", "since", "epochs")
+            ):
+                return Place(source.path, node.lineno)
+    return None
+
+
+@check(
+    "TR533", "weights of the old release", grade="note", kind="C36", cost=(0, 1), source="torchvision has deprecated it"
+)
+def pretrained_flag(setup: Setup) -> Found | None:
+    """`pretrained=True` gives the first release of the weights; newer ones are several points better on ImageNet."""
+    for source in (setup.source, *setup.files.values()):
+        for call in source.calls(*_zoo(source)) if source is not None else ():
+            assert source is not None
+            flag = next((k for k in call.keywords if k.arg == "pretrained"), None)
+            if flag is not None and isinstance(flag.value, ast.Constant) and flag.value.value is True:
+                if "timm" in source.segment(call.func):
+                    continue
+                return Found(
+                    "pretrained=True is deprecated, and means the oldest weights",
+                    {},
+                    cost=0.5,
+                    place=Place(source.path, call.lineno),
+                    fix=Fix('weights="DEFAULT"', code='weights="DEFAULT"'),
+                )
+    return None
+
+
+def _zoo(source: object) -> list[str]:
+    import torchvision
+
+    return list(torchvision.models.list_models())

@@ -1,0 +1,293 @@
+"""DA2: transforms, order and pixels of the training images."""
+
+import ast
+
+import numpy as np
+import torch
+
+from lowres.doctor.findings import Edit, Fix, Found, Place, check
+from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.pixels import smoother_layout
+from lowres.doctor.setup import Setup
+from lowres.doctor.source import last_name
+from lowres.doctor.transforms import compose_of, insert_into
+
+CROP = "transforms.RandomCrop({size}, padding={padding})"
+FLIP = "transforms.RandomHorizontalFlip()"
+
+
+def in_loop(setup: Setup) -> bool:
+    """Whether the loop changes training images between loader and network."""
+    return any(one.from_loader is not None for one in setup.samples_of("training"))
+
+
+def assigned_transform(setup: Setup) -> Place | None:
+    """Where the source says `X.dataset.transform = ...`."""
+    for source in (setup.source, *setup.files.values()):
+        for node in source.nodes(ast.Assign) if source is not None else ():
+            assert source is not None
+            for target in node.targets:
+                sets = isinstance(target, ast.Attribute) and target.attr in ("transform", "transforms")
+                if sets and last_name(target.value) == "dataset":  # type: ignore[attr-defined]
+                    return Place(source.path, node.lineno)
+    return None
+
+
+@check(
+    "DA201",
+    "no augmentation",
+    grade="warning",
+    kind="C05",
+    cost=(8, 14),
+    source="public cases: 8 to 14 points on CIFAR-10, 15 to 30 on CIFAR-100",
+)
+def no_augmentation(setup: Setup) -> Found | None:
+    """The same training image comes out alike each time it is fetched.
+
+    Images are fetched four times each and compared, whatever classes do it. Silent where the loop itself changes
+    them on the way to the network, where they carry a batch-wise collate function, where images are few on purpose
+    (fewer than 200), and where random transforms are there but their result is kept: DA211.
+    """
+    train = setup.train
+    if train is None or train.varies is not False or in_loop(setup) or train.random_names:
+        return None
+    if (train.size or 0) < 200 or "default_collate" not in getattr(
+        train.loader.collate_fn, "__name__", "default_collate"
+    ):
+        return None
+    if assigned_transform(setup) is not None and any(one.base is train.base for one in setup.evals):
+        return None  # DA203 speaks: the transform went to both splits
+    classes = setup.classes or 10
+    fits = setup.image_size is not None and setup.image_size < 256
+    size = setup.image_size or 32
+    place, fix = None, None
+    found = compose_of(setup, train)
+    wanted = (CROP.format(size=size, padding=size // 8), FLIP)
+    shared = found is not None and any(compose_of(setup, one) == found for one in setup.evals)
+    if found is not None:
+        place, fix = insert_into(*found, wanted, "crop and flip training images", setup, train)
+    if shared:  # evaluation has the same composition, which must not be augmented
+        fix = Fix("a composition of its own for training", code=", ".join(wanted))
+    return Found(
+        "training images are the same in every epoch: nothing crops, flips or changes them",
+        {"fetches_compared": 24, "different": 0, "transforms": train.names},
+        cost=(20.0 if classes >= 100 else 10.0) if fits else 8.0,
+        place=place or train.place,
+        fix=fix or Fix("crop and flip training images", code=", ".join(wanted)),
+    )
+
+
+@check(
+    "DA206",
+    "images in order of their classes",
+    grade="error",
+    kind="C18",
+    cost=(0, 60),
+    source="public cases: sorted folders collapse; CIFAR's own order is random already",
+)
+def unshuffled(setup: Setup) -> Found | None:
+    """Training images come in a fixed order.
+
+    Graded by what it does, not by the option: the mix of classes in the first 20 batches is measured against random
+    order. Less than half as mixed is an error (batches of one class or two); a mixed but fixed order, as in
+    torchvision's CIFAR, is a note of half a point. Iterable data sets shuffle themselves, samplers too.
+    """
+    train = setup.train
+    if train is None or train.random_order or train.size is None or train.size < 100:
+        order = (
+            train.order
+            if train is not None and train.size and type(train.loader.sampler).__name__ != "RandomSampler"
+            else None
+        )
+        if order is None or order >= 0.5:
+            return None
+    assert train is not None
+    order = train.order
+    if not hasattr(train.loader.dataset, "__getitem__"):
+        return None
+    sorted_ = order is not None and order < 0.5
+    return Found(
+        "training batches hold one class or two: images come sorted by class"
+        if sorted_
+        else "training images come in the same order in every epoch"
+        + (" (the classes are mixed, so it costs little)" if order is not None else ""),
+        {"mix_of_classes": order, "sampler": type(train.loader.sampler).__name__},
+        cost=50.0 if sorted_ else 0.5,
+        grade="error" if sorted_ else "note" if order is not None and order > 0.8 else "warning",
+        place=train.place,
+        fix=_shuffle(setup, train),
+    )
+
+
+def _shuffle(setup: Setup, train: Pipeline) -> Fix:
+    source = setup.text(train.place)
+    call = source.call_at(train.place.line, "DataLoader") if source is not None and train.place is not None else None
+    if source is None or call is None:
+        return Fix("shuffle the training images", code="DataLoader(train_set, batch_size, shuffle=True)")
+    return source.fix("shuffle the training images", source.with_keyword(call, "shuffle", "True"))
+
+
+@check(
+    "DA209",
+    "scrambled pixels",
+    grade="error",
+    kind="C26",
+    cost=(2, 15),
+    source="public cases; neighbouring pixels measured on CIFAR-10",
+)
+def scrambled(setup: Setup) -> Found | None:
+    """Neighbouring pixels differ far more than in photographs, and another memory layout makes them agree.
+
+    The mean difference of neighbours over at least 64 stored images is compared with that of the same bytes read as
+    other layouts (reshaped where they had to be transposed, and the reverse). Speaks where one of them is 1.5 times
+    smoother. Made-up images are not judged.
+    """
+    if setup.made_up:
+        return None
+    for one in (setup.train, *setup.evals):
+        raw = one.raw if one is not None else None
+        if one is None or raw is None or raw.ndim != 4 or len(raw) < 64:
+            continue
+        at = np.linspace(0, len(raw) - 1, 128).astype(int)
+        found = smoother_layout(raw[at])
+        if found is not None:
+            name, factor = found
+            return Found(
+                f"pixels of the {one.role} images are scrambled: read as {name} they are {factor:.1f} times smoother",
+                {"smoother": factor, "layout": name},
+                cost=8.0,
+                fix=Fix(
+                    "transpose, do not reshape",
+                    code="data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # of planar bytes",
+                ),
+            )
+    return None
+
+
+@check(
+    "DA210",
+    "scale of the inputs",
+    grade="note",
+    kind="C10",
+    cost=(0, 5),
+    source="public cases: no measurable effect behind batch norm; 1 to 5 points without",
+)
+def scale(setup: Setup) -> Found | None:
+    """Inputs are not centred, not scaled, or scaled by other constants than the data's.
+
+    A note where a norm follows the first layers, as it does in most networks: seven public cases found no effect.
+    A warning where inputs reach beyond 20 and nothing normalises them, an error where the network has no norm at
+    all then.
+    """
+    train, samples = setup.train, setup.samples_of("training")
+    if train is None or not samples or not samples[0].inputs.is_floating_point() or samples[0].inputs.dim() != 4:
+        return None
+    inputs = torch.cat([one.inputs for one in samples if one.inputs.shape[1:] == samples[0].inputs.shape[1:]]).double()
+    mean, std = inputs.mean(dim=(0, 2, 3)), inputs.std(dim=(0, 2, 3))
+    largest = float(inputs.abs().max())
+    normed = setup.network is not None and setup.network.norms > 0 and not setup.network.attention
+    shown = {"mean": mean.tolist(), "std": std.tolist(), "largest": largest}
+    place, fix = _normalise(setup, train)
+    if largest > 20:
+        return Found(
+            f"inputs reach {largest:.0f}: pixels are not scaled",
+            shown,
+            cost=0.5 if normed else 10.0,
+            grade="warning" if normed else "error",
+            place=place,
+            fix=fix,
+        )
+    if train.constants is None and not in_loop(setup) and float(inputs.min()) >= 0 and float(mean.min()) > 0.2:
+        return Found(
+            "inputs are not normalised: pixels from 0 to 1 as they come",
+            shown,
+            cost=0.5 if normed else 1.5,
+            grade="note" if normed else "warning",
+            place=place,
+            fix=fix,
+        )
+    return None
+
+
+def _normalise(setup: Setup, train: Pipeline) -> tuple[Place | None, Fix]:
+    constants = "(0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)"
+    if setup.pretrained:
+        constants = "(0.485, 0.456, 0.406), (0.229, 0.224, 0.225)"
+    text = f"transforms.Normalize({constants})"
+    edits: list[Edit] = []
+    first: Place | None = None
+    for one in (train, *setup.evals):
+        found = compose_of(setup, one)
+        if found is None:
+            continue
+        place, fix = insert_into(*found, (text,), "normalise", setup, one, last=True)
+        first = first or place
+        if fix is not None and not any(edit.line == new.line for edit in edits for new in fix.edits):
+            edits += fix.edits
+    source = setup.text(first)
+    title = "normalise by the statistics of " + ("the weights" if setup.pretrained else "the training images")
+    return first, source.fix(title, *edits) if source is not None and edits else Fix(title, code=text)
+
+
+@check("DA211", "augmentation drawn once", grade="error", kind="C28", cost=(1, 4), source="estimate of the catalogue")
+def frozen(setup: Setup) -> Found | None:
+    """Random transforms are there, and yet an image comes out alike each time: their result is kept.
+
+    The same positions are fetched four times. A cache of images from before the random transforms is fine, and is
+    not seen here.
+    """
+    train = setup.train
+    if train is None or not train.random_names or train.varies is not False or in_loop(setup):
+        return None
+    chances = [getattr(one, "p", 1.0) for one in train.transforms if type(one).__name__ in train.random_names]
+    if max((float(p) for p in chances if isinstance(p, int | float)), default=1.0) < 0.3:
+        return None
+    return Found(
+        f"{', '.join(train.random_names[:2])} are drawn once: an image looks the same at each fetch",
+        {"transforms": train.random_names, "fetches_compared": 24},
+        cost=4.0,
+        place=train.place,
+        fix=Fix("keep images from before the random transforms", code="return self.transform(self.kept[index])"),
+    )
+
+
+@check(
+    "DA212",
+    "augmentation too strong",
+    grade="warning",
+    kind="C30",
+    cost=(2, 6),
+    source="estimate of the catalogue, public cases",
+)
+def strong(setup: Setup) -> Found | None:
+    """Transforms take away more than small images have: crops to 8 %, quarter turns, full colour jitter.
+
+    Speaks of `RandomResizedCrop` whose scale begins below 0.2 on images of at most 64 pixels, of rotations beyond 45
+    degrees, and of colour jitter of 0.8 or more. Transformers from scratch and long trainings (300 epochs) bear
+    more, and are left alone.
+    """
+    train = setup.train
+    size = setup.image_size or 32
+    if train is None or size > 64:
+        return None
+    heavy = (setup.network is not None and setup.network.attention) or (setup.epochs or 0) >= 300
+    found: dict[str, object] = {}
+    for one in train.transforms:
+        name = type(one).__name__
+        if name == "RandomResizedCrop" and min(getattr(one, "scale", (1,))) < 0.2:
+            found["RandomResizedCrop, scale from"] = float(min(one.scale))
+        elif name == "RandomRotation" and max(abs(float(d)) for d in one.degrees) > 45:
+            found["RandomRotation, degrees"] = max(abs(float(d)) for d in one.degrees)
+        elif name == "ColorJitter":
+            most = max((abs(float(v[1]) - 1) for v in (one.brightness, one.contrast, one.saturation) if v), default=0.0)
+            if most >= 0.8:
+                found["ColorJitter"] = most
+    if not found or heavy:
+        return None
+    return Found(
+        "augmentation is too strong for small images: " + ", ".join(f"{k} {v:g}" for k, v in found.items()),
+        found,
+        cost=5.0,
+        place=train.place,
+        fix=Fix("crop with padding and flip", code=f"{CROP.format(size=size, padding=size // 8)}, {FLIP}"),
+    )

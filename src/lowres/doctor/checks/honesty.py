@@ -1,0 +1,187 @@
+"""EV4: arithmetic and honesty of the figures."""
+
+import ast
+
+from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.setup import Setup
+from lowres.doctor.source import Source, called, last_name
+
+
+@check(
+    "EV403",
+    "chosen on the test set",
+    grade="warning",
+    kind="C25",
+    cost=(0, 1),
+    source="public cases: inflates the figure by 0.3 to 3 points",
+)
+def selection(setup: Setup) -> Found | None:
+    """The best epoch is chosen by its test accuracy, which then is reported: the figure is too good.
+
+    All evaluation during training is on the data set's own test images, and the source compares a result with the
+    best so far. A validation split that is evaluated during training as well excuses it.
+    """
+    train = setup.trace.train_loader()
+    if train is None or setup.source is None:
+        return None
+    during: set[int] = set()
+    seen_train = 0
+    pending: set[int] = set()
+    for event in setup.trace.of("iterate"):
+        if event["loader"] == id(train):
+            seen_train += 1
+            during |= pending
+            pending = set()
+        elif seen_train:
+            pending.add(event["loader"])
+    pipelines = {id(one.loader): one for one in setup.evals}
+    roles = {pipelines[key].role for key in during if key in pipelines}
+    if roles != {"test"}:
+        return None
+    place = _comparison(setup)
+    if place is None:
+        return None
+    return Found(
+        "the best epoch is chosen by its accuracy on the test set, so that figure is too good",
+        {
+            "evaluated_during_training": sorted(roles),
+            "test_images": next(p.size for p in setup.evals if p.role == "test"),
+        },
+        cost=0.3,
+        place=place,
+        fix=Fix(
+            "choose on held-out training images, report the test set once",
+            code="train_set, val_set = random_split(train_full, [45000, 5000])",
+        ),
+    )
+
+
+def _comparison(setup: Setup) -> Place | None:
+    """An `if result > best:` that remembers something."""
+    for source in (setup.source, *setup.files.values()):
+        for node in source.nodes(ast.If) if source is not None else ():
+            assert isinstance(node, ast.If)
+            assert source is not None
+            if not isinstance(node.test, ast.Compare) or not isinstance(
+                node.test.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE
+            ):
+                continue
+            names = [ast.unparse(one).lower() for one in (node.test.left, *node.test.comparators)]
+            if any("best" in name or "max_acc" in name or "highest" in name for name in names):
+                return Place(source.path, node.lineno)
+    return None
+
+
+@check(
+    "EV404",
+    "accuracy miscounted",
+    grade="error",
+    kind="C24",
+    cost=(0, 0),
+    source="the figure misleads; the network is as it is",
+)
+def arithmetic(setup: Setup) -> Found | None:
+    """Hits are divided by the number of batches, or by as many images as full batches would have.
+
+    Read in the source: a sum of hits over a loop, divided by `len` of the very thing that is looped over, or by
+    that times a batch size. A mean of batch means is fine to within the last batch.
+    """
+    for source in (setup.source, *setup.files.values()):
+        if source is None:
+            continue
+        for division in source.nodes(ast.BinOp):
+            assert isinstance(division, ast.BinOp)
+            if not isinstance(division.op, ast.Div):
+                continue
+            found = _wrong_divisor(source, division)
+            if found:
+                return Found(
+                    f"hits are divided by {found}: `{source.segment(division)}`",
+                    {"expression": source.segment(division), "divided_by": found},
+                    cost=0.1,
+                    place=Place(source.path, division.lineno),
+                    fix=source.fix("divide by the images", source.replaced(division.right, "len(loader.dataset)")),
+                )
+    return None
+
+
+def _wrong_divisor(source: Source, division: ast.BinOp) -> str:
+    lengths = [n for n in ast.walk(division.right) if isinstance(n, ast.Call) and called(n) == "len" and n.args]
+    if len(lengths) != 1 or last_name(lengths[0].args[0]) in ("dataset", ""):
+        return ""
+    over = ast.unparse(lengths[0].args[0])
+    names = {last_name(node) for node in ast.walk(division.left) if isinstance(node, ast.Name | ast.Attribute)}
+    scope = source.enclosing(division.lineno, ast.FunctionDef)
+    root: ast.AST = scope[0] if scope else source.tree
+    for loop in ast.walk(root):
+        if not isinstance(loop, ast.For) or over not in [
+            ast.unparse(n) for n in ast.walk(loop.iter) if isinstance(n, ast.Name | ast.Attribute)
+        ]:
+            continue
+        for node in ast.walk(loop):
+            if isinstance(node, ast.AugAssign) and last_name(node.target) in names and _counts_hits(node.value):
+                plain = isinstance(division.right, ast.Call)
+                return "the number of batches" if plain else "as many images as full batches have"
+    return ""
+
+
+def _counts_hits(value: ast.expr) -> bool:
+    """A sum over comparisons, not a mean: `(a == b).sum()`, `a.eq(b).sum()`."""
+    calls = {called(node) for node in ast.walk(value) if isinstance(node, ast.Call)}
+    compares = "eq" in calls or any(
+        isinstance(n, ast.Compare) and isinstance(n.ops[0], ast.Eq) for n in ast.walk(value)
+    )
+    divided = any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div) for n in ast.walk(value))
+    return compares and "sum" in calls and "mean" not in calls and not divided
+
+
+@check(
+    "EV405",
+    "test images left out or counted twice",
+    grade="warning",
+    kind="C24",
+    cost=(0, 0.2),
+    source="public cases: 9,984 or 10,112 of 10,000 images",
+)
+def counted(setup: Setup) -> Found | None:
+    """Evaluation gives fewer images than there are (`drop_last`), or more (padding to full batches).
+
+    The sampler and `drop_last` of every evaluation loader are worked out; a pass of the program over it need not end.
+    Distributed samplers pad on purpose, and are left alone.
+    """
+    for one in setup.evals:
+        visits, size = one.visits, one.size
+        sampler = type(one.loader.sampler).__name__
+        if visits is None or size is None or "Distributed" in sampler:
+            continue
+        extra = _repeats(one)
+        if visits == size and not extra:
+            continue
+        if visits < size and not one.loader.drop_last:
+            continue  # a sampler that chooses on purpose
+        title = (
+            f"{size - visits} of {size:,} {one.role} images are left out"
+            if visits < size
+            else f"{visits:,} images are evaluated of {size - extra:,}: {visits - size + extra} count twice"
+        )
+        return Found(
+            title,
+            {"images": size - extra, "evaluated": visits, "drop_last": bool(one.loader.drop_last)},
+            cost=0.1,
+            place=one.place,
+            fix=Fix("each image once", code="DataLoader(test_set, batch_size, shuffle=False, drop_last=False)"),
+        )
+    return None
+
+
+def _repeats(one: object) -> int:
+    """How many images of an evaluation loader stand there a second time."""
+    indices, size = getattr(one, "indices", None), getattr(one, "size", None)
+    if indices is not None and size is not None:
+        return int(len(indices) - len(set(indices.tolist())))
+    parts = getattr(getattr(one, "loader", None), "dataset", None)
+    listed = getattr(parts, "datasets", None)
+    if isinstance(listed, list) and listed:
+        first = listed[0]
+        return sum(len(part) for part in listed[1:] if getattr(part, "dataset", None) is first)
+    return 0

@@ -1,0 +1,184 @@
+"""AR1: normalisation, and signals in networks without it."""
+
+from torch import nn
+
+from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.network import BATCH_NORMS, Layer
+from lowres.doctor.setup import Setup
+
+
+def _norms(setup: Setup) -> list[nn.modules.batchnorm._BatchNorm]:
+    modules = setup.model.modules() if setup.model is not None else ()
+    return [one for one in modules if isinstance(one, BATCH_NORMS)]
+
+
+@check(
+    "AR106",
+    "a norm that serves twice",
+    grade="error",
+    kind="C12",
+    cost=(5, 60),
+    source="public case: 76 % in training mode, 10 % in evaluation",
+)
+def shared(setup: Setup) -> Found | None:
+    """One batch norm is called more than once in a pass; its running statistics mix what it saw and suit neither.
+
+    Calls are counted in one pass. Networks that run a whole backbone twice (contrastive learning) call all of them
+    and stay silent.
+    """
+    calls = setup.network.calls if setup.network is not None else {}
+    twice = {name: count for name, count in calls.items() if count > 1}
+    if not twice or len(twice) == len(calls) > 1:
+        return None
+    return Found(
+        f"{len(twice)} batch norm{'s are' if len(twice) > 1 else ' is'} called more than once in a pass "
+        f"({next(iter(twice))})",
+        {"norms": len(twice), "calls": max(twice.values())},
+        cost=20.0,
+        fix=Fix("a norm for each place", code="self.bn2 = nn.BatchNorm2d(channels)"),
+    )
+
+
+@check("AR107", "momentum of a norm", grade="warning", kind="C12", cost=(1, 10), source="public cases")
+def momentum(setup: Setup) -> Found | None:
+    """Batch norms whose momentum is above 0.5 keep the statistics of the last batch or two alone.
+
+    PyTorch's momentum is the share of the *new* batch; Keras's 0.99 is 0.01 here. A momentum of 0 never leaves the
+    initial statistics. None (the plain average) is fine.
+    """
+    wrong = [one for one in _norms(setup) if one.momentum is not None and (one.momentum > 0.5 or one.momentum == 0)]
+    if not wrong:
+        return None
+    value = wrong[0].momentum
+    assert value is not None
+    return Found(
+        f"{len(wrong)} batch norms have momentum {value:g}, so evaluation uses the statistics of "
+        f"{'the last batch' if value else 'no batch at all'}",
+        {"norms": len(wrong), "momentum": value},
+        cost=3.0,
+        fix=Fix("PyTorch's momentum", code=f"momentum={round(1 - value, 4) if 0.5 < value < 1 else 0.1}"),
+    )
+
+
+@check(
+    "AR108",
+    "a norm without running statistics",
+    grade="warning",
+    kind="C12",
+    cost=(1, 10),
+    source="public cases: accuracy depends on the test batch",
+)
+def untracked(setup: Setup) -> Found | None:
+    """Batch norms with `track_running_stats=False` normalise an evaluation batch by itself.
+
+    Accuracy then depends on which images are evaluated together, and is chance for one image.
+    """
+    wrong = [one for one in _norms(setup) if not one.track_running_stats]
+    if not wrong:
+        return None
+    return Found(
+        f"{len(wrong)} batch norms keep no running statistics: an image's scores depend on its batch",
+        {"norms": len(wrong), "share": len(wrong) / len(_norms(setup))},
+        cost=5.0,
+        fix=Fix("keep running statistics", code="nn.BatchNorm2d(channels)"),
+    )
+
+
+@check(
+    "AR109",
+    "batch norm over few images",
+    grade="warning",
+    kind="C12",
+    cost=(1, 10),
+    source="public cases: above 50 % error at batches of one",
+)
+def tiny_batches(setup: Setup) -> Found | None:
+    """Batches of fewer than 8 images give batch norm statistics of chance.
+
+    Silent where the norms are frozen (in evaluation mode during training), or the network has none.
+    """
+    size = setup.train.batch_size if setup.train is not None else None
+    frozen = any(not event["training"] for event in setup.trace.of("forward", real=True) if event["grad"])
+    if size is None or size >= 8 or not setup.batch_normed or frozen:
+        return None
+    return Found(
+        f"batch norm takes its statistics from {size} image{'s' if size > 1 else ''}",
+        {"batch_size": size},
+        cost=10.0 if size < 3 else 4.0,
+        place=setup.train.place if setup.train is not None else None,
+        fix=Fix(
+            "larger batches, or norms over groups of channels", code="batch_size=128  # or nn.GroupNorm(8, channels)"
+        ),
+    )
+
+
+@check(
+    "AR110",
+    "deep without norms",
+    grade="warning",
+    kind="C21",
+    cost=(3, 85),
+    source="public cases: 10 % without norms at the rate that suited them",
+)
+def unnormed(setup: Setup) -> Found | None:
+    """Eight or more convolutions without any normalisation, with a signal that fades or a rate that is too high for it.
+
+    Speaks where the signal or its gradient changes by more than a hundred times between first and last convolution
+    at the start, or where SGD's rate is above 0.03. A network whose own initialisation keeps its signal is left
+    alone, and so are those with skips that were made to do without norms.
+    """
+    network = setup.network
+    if network is None or network.norms or network.attention or len(network.convolutions) < 8:
+        return None
+    first, last = network.convolutions[0], network.convolutions[-1]
+    fades = _ratio(last.spread, first.spread)
+    rate = setup.rates.peak if setup.rates is not None else 0.0
+    high = setup.algorithm == "SGD" and rate > 0.03
+    if 0.01 <= fades <= 100 and not high:
+        return None
+    return Found(
+        f"{len(network.convolutions)} convolutions without a norm: from first to last the signal changes "
+        f"{_times(fades)}" + (f", at a rate of {rate:g}" if high else ""),
+        {"convolutions": len(network.convolutions), "signal_ratio": fades, "rate": rate},
+        cost=60.0 if high else 20.0,
+        fix=Fix("a norm behind each convolution", code="nn.BatchNorm2d(channels)"),
+    )
+
+
+@check("AR111", "gradients that vanish", grade="error", kind="C21", cost=(10, 85), source="estimate of the catalogue")
+def vanishing(setup: Setup) -> Found | None:
+    """At the start the gradient of the first layers is a thousandth of that of the last, or nothing.
+
+    One backward pass of the untrained network. Layers that are frozen on purpose do not count. Also where all images
+    get the same scores.
+    """
+    network = setup.network
+    if network is None or not network.finite or setup.pretrained:
+        return None
+    convs: list[Layer] = [
+        one for one in network.layers if one.kind in ("conv", "linear") and one.weights and one.gradient
+    ]
+    if len(convs) < 4:
+        return None
+    size = [one.gradient for one in convs]
+    ratio = _ratio(sum(size[:2]) / 2, sum(size[-2:]) / 2)
+    same = network.constant is not None and network.constant < 1e-5
+    if ratio >= 1e-3 and not same:
+        return None
+    saturating = network.graph["SigmoidBackward0"] + network.graph["TanhBackward0"]
+    return Found(
+        f"the first layers' gradient is {ratio:.1g} of the last layers'"
+        + (f", behind {saturating} sigmoids" if saturating > 2 else "")
+        + ("; all images get the same scores" if same else ""),
+        {"gradient_ratio": ratio, "score_spread": network.constant, "saturating": saturating},
+        cost=60.0,
+        fix=Fix("activations and norms that pass gradients on", code="nn.BatchNorm2d(channels), nn.ReLU(inplace=True)"),
+    )
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b else float("inf")
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g}-fold" if ratio >= 1 else f"to {ratio:.1g} of it"

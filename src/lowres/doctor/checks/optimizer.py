@@ -1,0 +1,236 @@
+"""TR5: the optimizer's options, and hyper-parameters that reach nothing."""
+
+import ast
+import re
+
+from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.setup import Setup
+from lowres.doctor.source import Source, called, last_name, parent
+
+DEAD = {
+    "weight_decay": re.compile(r"^(weight_?decay|wd|l2(_reg)?)$", re.IGNORECASE),
+    "momentum": re.compile(r"^(momentum|mom)$", re.IGNORECASE),
+    "label_smoothing": re.compile(r"^(label_?smoothing|smoothing)$", re.IGNORECASE),
+    "lr": re.compile(r"^(lr|learning_?rate|base_?lr|init_?lr)$", re.IGNORECASE),
+    "batch_size": re.compile(r"^(batch_?size|bs|train_?batch_?size)$", re.IGNORECASE),
+    "epochs": re.compile(r"^(epochs|num_?epochs|n_?epochs|max_?epochs)$", re.IGNORECASE),
+}
+
+
+def declared_unused(setup: Setup, option: str) -> tuple[Source, int, str, object] | None:
+    """A hyper-parameter that is declared and read nowhere: its file, line, name, and value if that is written there."""
+    sources = [one for one in (setup.source, *setup.files.values()) if one is not None]
+    text = [(one, name, line, value) for one in sources for name, line, value in _declared(one, DEAD[option])]
+    for source, name, line, value in text:
+        if not any(_reads(one, name) for one in sources):
+            return source, line, name, value
+    return None
+
+
+def _declared(source: Source, pattern: re.Pattern[str]) -> list[tuple[str, int, object]]:
+    found: list[tuple[str, int, object]] = []
+    for node in source.nodes(ast.Assign, ast.AnnAssign, ast.Call):
+        if isinstance(node, ast.Call):
+            if called(node) != "add_argument":
+                continue
+            names = [str(one.value).lstrip("-").replace("-", "_") for one in node.args if isinstance(one, ast.Constant)]
+            default = next((k.value for k in node.keywords if k.arg == "default"), None)
+            named = next((name for name in names if pattern.match(name)), None)
+            if named:
+                found.append((named, node.lineno, _literal(default)))
+            continue
+        assert isinstance(node, ast.Assign | ast.AnnAssign)
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        named_targets = [last_name(one) for one in targets if isinstance(one, ast.Name | ast.Attribute)]
+        found += [(name, node.lineno, _literal(node.value)) for name in named_targets if pattern.match(name)]
+    return found
+
+
+def _literal(node: ast.AST | None) -> object:
+    return node.value if isinstance(node, ast.Constant) else None
+
+
+def _reads(source: Source, name: str) -> bool:
+    """Whether a name is read anywhere, but to be printed or logged."""
+    for node in source.nodes(ast.Name, ast.Attribute):
+        if last_name(node) == name and isinstance(getattr(node, "ctx", None), ast.Load) and not _printed(node):
+            return True
+    texts = [n.value for n in source.nodes(ast.Constant) if isinstance(n, ast.Constant) and n.value == name]
+    return any(texts) or any("**vars(" in line or "**args" in line for line in source.lines)
+
+
+def _printed(node: ast.AST) -> bool:
+    above = parent(node)
+    while above is not None and not isinstance(above, ast.stmt):
+        if isinstance(above, ast.Call) and called(above) in ("print", "info", "debug", "format", "write"):
+            return True
+        above = parent(above)
+    return False
+
+
+def _pass_it(setup: Setup, option: str, value: str) -> Fix:
+    place, source = setup.optimizer_place, setup.text(setup.optimizer_place)
+    call = source.call_at(place.line, setup.algorithm) if source is not None and place is not None else None
+    title = f"pass {option}={value}"
+    if source is None or call is None:
+        return Fix(title, code=f"{setup.algorithm}(..., {option}={value})")
+    return source.fix(title, source.with_keyword(call, option, value))
+
+
+@check(
+    "TR501",
+    "no weight decay",
+    grade="warning",
+    kind="C06",
+    cost=(1, 2),
+    source="public cases: 1 to 2 points, more over 200 epochs",
+)
+def no_decay(setup: Setup) -> Found | None:
+    """No group of the optimizer decays its weights, or a weight decay is declared and never passed.
+
+    For SGD from scratch, and Adam where the declaration shows that it was meant. Fine-tuning is left alone unless
+    declared. A decay that is part of the loss by hand (a sum over parameters) counts.
+    """
+    if not setup.groups or any(float(group.get("weight_decay") or 0) > 0 for group in setup.groups):
+        return None
+    unused = declared_unused(setup, "weight_decay")
+    sgd = setup.algorithm == "SGD" and not setup.pretrained
+    if (not sgd and unused is None) or _by_hand(setup):
+        return None
+    declared = f"{unused[3]}" if unused is not None and unused[3] is not None else ""
+    text = (
+        unused[2]
+        if unused is not None and setup.source is not None and not _is_argument(unused[0], unused[2])
+        else "5e-4"
+    )
+    if unused is not None and _is_argument(unused[0], unused[2]):
+        text = f"args.{unused[2]}"
+    return Found(
+        f"{unused[2]}{f' = {declared}' if declared else ''} is declared and reaches no optimizer"
+        if unused is not None
+        else "no weight decay",
+        {"weight_decay": 0.0, "declared": unused is not None, "declared_value": unused[3] if unused else None},
+        cost=1.5,
+        place=Place(unused[0].path, unused[1]) if unused is not None else setup.optimizer_place,
+        fix=_pass_it(setup, "weight_decay", text),
+    )
+
+
+def _is_argument(source: Source, name: str) -> bool:
+    return any(
+        called(call) == "add_argument"
+        and any(isinstance(a, ast.Constant) and str(a.value).lstrip("-").replace("-", "_") == name for a in call.args)
+        for call in source.calls("add_argument")
+    )
+
+
+def _by_hand(setup: Setup) -> bool:
+    """Whether the source sums squares of parameters into its loss."""
+    for source in (setup.source, *setup.files.values()):
+        if source is not None and any("parameters()" in line and "** 2" in line for line in source.lines):
+            return True
+        for call in source.calls("norm", "pow", "square") if source is not None else ():
+            if source is not None and any(
+                "parameters()" in source.lines[i - 1] for i in range(max(1, call.lineno - 2), call.lineno + 1)
+            ):
+                return "clip" not in source.lines[call.lineno - 1]
+    return False
+
+
+@check(
+    "TR502",
+    "no momentum",
+    grade="warning",
+    kind="C07",
+    cost=(1, 10),
+    source="public cases: 1 to 3 points, 3 to 10 in short trainings",
+)
+def no_momentum(setup: Setup) -> Found | None:
+    """SGD without momentum: its steps are a tenth of those with 0.9 at the same rate.
+
+    Costs most where the training is short, or the rate is low as well. SGD at rates above 0.5 may do without.
+    """
+    if setup.algorithm != "SGD" or setup.momentum > 0 or setup.rates is None or setup.rates.peak > 0.5:
+        return None
+    unused = declared_unused(setup, "momentum")
+    low = setup.rates.peak <= 0.02
+    short = (setup.epochs or 100) <= 30
+    value = unused[2] if unused is not None and not _is_argument(unused[0], unused[2]) else "0.9"
+    if unused is not None and _is_argument(unused[0], unused[2]):
+        value = f"args.{unused[2]}"
+    return Found(
+        (f"{unused[2]} is declared and reaches no optimizer: " if unused is not None else "")
+        + f"SGD without momentum at a rate of {setup.rates.peak:g}",
+        {"momentum": 0.0, "rate": setup.rates.peak, "epochs": setup.epochs, "declared": unused is not None},
+        cost=9.0 if low and short else 6.0 if low else 4.0,
+        place=setup.optimizer_place,
+        fix=_pass_it(setup, "momentum", value),
+    )
+
+
+@check(
+    "TR503",
+    "decay through Adam's gradients",
+    grade="warning",
+    kind="C07",
+    cost=(1, 3),
+    source="public cases; Loshchilov & Hutter 2019",
+)
+def adam_l2(setup: Setup) -> Found | None:
+    """`Adam(weight_decay=...)` divides the decay by the gradient's size, so that it hardly acts.
+
+    AdamW keeps it apart.
+    """
+    group = setup.groups[0] if setup.groups else {}
+    decay = max((float(one.get("weight_decay") or 0) for one in setup.groups), default=0.0)
+    if setup.algorithm != "Adam" or decay < 1e-5 or group.get("decoupled_weight_decay"):
+        return None
+    return Found(
+        f"Adam's weight decay of {decay:g} goes through its gradients",
+        {"weight_decay": decay},
+        cost=1.5,
+        place=setup.optimizer_place,
+        fix=Fix("AdamW", code=f"torch.optim.AdamW(model.parameters(), lr=..., weight_decay={max(decay, 0.05):g})"),
+    )
+
+
+@check(
+    "TR504", "Adam for a residual network", grade="note", kind="C07", cost=(0, 2), source="public cases: 92 for 93 %"
+)
+def adam(setup: Setup) -> Found | None:
+    """Residual networks from scratch reach a point more with SGD, momentum and decay than with Adam's defaults."""
+    kind = setup.kind
+    if setup.algorithm not in ("Adam", "RMSprop") or kind is None or "residual" not in kind.name or setup.pretrained:
+        return None
+    return Found(
+        f"{setup.algorithm} for {kind.name}",
+        {"optimizer": setup.algorithm},
+        cost=1.0,
+        place=setup.optimizer_place,
+        fix=Fix(
+            "SGD with momentum", code="torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)"
+        ),
+    )
+
+
+@check(
+    "TR505", "a hyper-parameter that reaches nothing", grade="warning", kind="C06", cost=(0, 5), source="public cases"
+)
+def dead(setup: Setup) -> Found | None:
+    """A rate, batch size, number of epochs or label smoothing is declared and never read.
+
+    Weight decay and momentum have checks of their own. A name that is only printed counts as never read.
+    """
+    for option in ("lr", "batch_size", "epochs", "label_smoothing"):
+        unused = declared_unused(setup, option)
+        if unused is None:
+            continue
+        source, line, name, value = unused
+        return Found(
+            f"{name}{f' = {value}' if value is not None else ''} is declared and never read",
+            {"name": name, "value": value},
+            cost=0.5,
+            place=Place(source.path, line),
+            fix=Fix(f"use {name}, or remove it", code=name),
+        )
+    return None

@@ -1,0 +1,216 @@
+"""LR1: no schedule, or one that never acts."""
+
+import ast
+
+from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.setup import Setup
+from lowres.doctor.source import LOOPS, last_name
+
+MEASURED = "public cases: 3 to 8 points without a schedule, 2 to 4 for a horizon that does not fit"
+AVERAGING = (
+    "AveragedModel",
+    "update_parameters",
+    "ema",
+    "EMA",
+    "ModelEma",
+    "ModelEmaV2",
+    "ExponentialMovingAverage",
+    "swa_model",
+    "ema_model",
+    "Lookahead",
+)
+FREE = ("ScheduleFree", "Prodigy", "DAdapt", "Lookahead")
+
+
+def place_of(setup: Setup) -> Place | None:
+    """Where the schedule was made, else the optimizer."""
+    for key in setup.trace.scheduler_keys():
+        if setup.trace.schedulers[key].place is not None:
+            return setup.trace.schedulers[key].place
+    return setup.optimizer_place
+
+
+def curve(setup: Setup) -> dict[str, object]:
+    """The rate at five points of the training, as evidence."""
+    rates = setup.rates
+    assert rates is not None
+    shares = (0, 0.25, 0.5, 0.75, 1)
+    return {
+        "rate_at": {f"{share:.0%}": rates.at(share) for share in shares},
+        "from": rates.source,
+        "stepped": rates.cadence,
+    }
+
+
+def averaged(setup: Setup) -> bool:
+    """Whether weights are averaged, which takes the place of a falling rate."""
+    if any(name in setup.algorithm for name in FREE):
+        return True
+    sources = [one for one in (setup.source, *setup.files.values()) if one is not None]
+    names = {last_name(node) for one in sources for node in one.nodes(ast.Name, ast.Attribute)}
+    names |= {node.name for one in sources for node in one.nodes(ast.FunctionDef)}
+    names |= {node.name for one in sources for node in one.nodes(ast.ClassDef)}
+    return bool(names & set(AVERAGING)) or any(name.lower().startswith(("ema_", "swa_")) for name in names)
+
+
+@check("LR103", "no schedule", grade="warning", kind="C02", cost=(3, 8), source=MEASURED)
+def none(setup: Setup) -> Found | None:
+    """The rate is the same from the first step to the last.
+
+    Neither a scheduler nor a rate that changes in the observed epochs. Silent where weights are averaged (EMA, SWA)
+    or the optimizer needs no schedule. A scheduler that is there and never stepped is LR104's. Fine-tuning in a few
+    epochs loses little, and costs half.
+    """
+    rates = setup.rates
+    if (
+        rates is None
+        or setup.optimizer is None
+        or not setup.trains
+        or setup.trace.scheduler_keys()
+        or setup.scheduler is not None
+    ):
+        return None
+    if not rates.constant or averaged(setup) or _own_schedule(setup) is not None:
+        return None
+    fix = _cosine(setup)
+    return Found(
+        f"no schedule: the rate stays at {rates.peak:g} from the first step to the last",
+        {"rate": rates.peak, "epochs_seen": setup.epochs_seen},
+        cost=2.5 if setup.pretrained else 5.0,
+        place=setup.optimizer_place,
+        fix=fix,
+    )
+
+
+def _cosine(setup: Setup) -> Fix:
+    epochs = setup.epochs
+    code = (
+        f"scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={epochs or 'epochs'})\n...\n"
+        "scheduler.step()  # at the end of each epoch"
+    )
+    title = "a cosine to zero, stepped once an epoch"
+    place, source = setup.optimizer_place, setup.text(setup.optimizer_place)
+    train = setup.trace.train_loader()
+    rounds = next(
+        (
+            e["rounds"]
+            for e in setup.trace.of("iterate")
+            if train is not None and e["loader"] == id(train) and e["rounds"]
+        ),
+        None,
+    )
+    if source is None or place is None or rounds is None or setup.source is not source:
+        return Fix(title, code=code)
+    made = source.statement_at(place.line)
+    loop = next((n for n in source.nodes(*LOOPS) if n.lineno == rounds[1]), None)
+    if (
+        not isinstance(made, ast.Assign)
+        or not isinstance(loop, ast.For | ast.While)
+        or not isinstance(made.targets[0], ast.Name | ast.Attribute)
+    ):
+        return Fix(title, code=code)
+    homes = [source.enclosing(node.lineno, ast.FunctionDef)[:1] for node in (made, loop)]
+    if isinstance(made.targets[0], ast.Name) and homes[0] != homes[1]:
+        return Fix(title, code=code)  # the loop would not know the schedule
+    name = source.segment(made.targets[0])
+    new = "scheduler" if isinstance(made.targets[0], ast.Name) else "self.scheduler"
+    horizon = _range_text(loop) or str(epochs or "epochs")
+    return source.fix(
+        title,
+        source.after(made, f"{new} = torch.optim.lr_scheduler.CosineAnnealingLR({name}, T_max={epochs or horizon})"),
+        source.after(loop.body[-1], f"{new}.step()"),
+    )
+
+
+def _range_text(loop: ast.stmt) -> str | None:
+    call = loop.iter if isinstance(loop, ast.For) else None
+    return ast.unparse(call.args[-1]) if isinstance(call, ast.Call) and last_name(call.func) == "range" else None
+
+
+def _own_schedule(setup: Setup) -> Place | None:
+    """A place in the source that writes the rate of a group."""
+    for source in (setup.source, *setup.files.values()):
+        for node in source.nodes(ast.Assign, ast.AugAssign) if source is not None else ():
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AugAssign)
+                else []
+            )
+            for target in targets:
+                if (
+                    isinstance(target, ast.Subscript)
+                    and isinstance(target.slice, ast.Constant)
+                    and target.slice.value == "lr"
+                ):
+                    assert source is not None
+                    return Place(source.path, node.lineno)
+    return None
+
+
+@check("LR104", "a schedule that never acts", grade="error", kind="C03", cost=(3, 8), source=MEASURED)
+def idle(setup: Setup) -> Found | None:
+    """A schedule is there, and the rate does not follow it.
+
+    A scheduler whose `step` is never called in two whole epochs and all that were passed over; or a rate that the
+    loop writes itself and that never changes, as when the function for it is handed something other than the epoch.
+    """
+    rates = setup.rates
+    keys = setup.trace.scheduler_keys()
+    if rates is None or not setup.trace.count("step") or setup.epochs_seen < 2:
+        return None
+    if keys and not setup.trace.count("schedule"):
+        kind = type(setup.trace.schedulers[keys[-1]].item).__name__
+        return Found(
+            f"{kind} is made and never stepped: the rate stays at {rates.peak:g}",
+            {"scheduler": kind, "steps_of_it": 0, "rate": rates.peak},
+            cost=5.0,
+            place=place_of(setup),
+            fix=Fix("step it at the end of each epoch", code="scheduler.step()"),
+        )
+    place = _own_schedule(setup)
+    if not keys and place is not None and rates.constant and setup.epochs_seen >= 10:
+        wrong = _rate_for_epoch(setup)
+        return Found(
+            f"the loop sets its rate in each epoch, and always to {rates.peak:g}"
+            + (": the schedule is handed the rate in place of the epoch" if wrong else ""),
+            {"rate": rates.peak, "epochs_seen": setup.epochs_seen, "handed_the_rate": wrong is not None},
+            cost=6.0,
+            place=wrong or place,
+            fix=Fix("hand it the epoch", code="rate = schedule(epoch)"),
+        )
+    return None
+
+
+def _rate_for_epoch(setup: Setup) -> Place | None:
+    """A call that hands a rate to a function whose parameter is called epoch."""
+    for source in (setup.source, *setup.files.values()):
+        if source is None:
+            continue
+        for function in source.nodes(ast.FunctionDef):
+            assert isinstance(function, ast.FunctionDef)
+            names = [one.arg for one in function.args.args if one.arg not in ("self", "cls")]
+            if not names or "epoch" not in names[0]:
+                continue
+            for call in source.nodes(ast.Call):
+                assert isinstance(call, ast.Call)
+                text = ast.unparse(call.args[0]) if call.args else ""
+                if text and ("lr" in text or "rate" in text) and "epoch" not in text and call.lineno != function.lineno:
+                    own = last_name(call.func) in (function.name, *_instances(source.tree, function))
+                    if own:
+                        return Place(source.path, call.lineno)
+    return None
+
+
+def _instances(tree: ast.Module, function: ast.FunctionDef) -> list[str]:
+    """Names that objects of a method's class are bound to."""
+    home = getattr(function, "parent", None)
+    if not isinstance(home, ast.ClassDef):
+        return []
+    return [
+        last_name(target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and last_name(node.value.func) == home.name
+        for target in node.targets
+    ]

@@ -1,0 +1,245 @@
+"""The process in which a user's script runs under observation; `lowres.doctor.script` starts it.
+
+It takes a request as JSON, runs the program cut short, examines what it made, and writes the report as JSON.
+"""
+
+import contextlib
+import copy
+import io
+import json
+import linecache
+import os
+import random
+import signal
+import sys
+import threading
+import traceback
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowres.doctor.contact import write_sheet
+from lowres.doctor.cutting import Cutter, Enough
+from lowres.doctor.frames import Frames
+from lowres.doctor.report import Report, examine
+from lowres.doctor.sandbox import Asked, confine
+from lowres.doctor.serving import Kitchen
+from lowres.doctor.setup import Setup, from_trace
+from lowres.doctor.source import Source, read
+
+FOREIGN = {
+    "lightning": "Lightning",
+    "pytorch_lightning": "Lightning",
+    "accelerate": "Accelerate",
+    "keras": "Keras",
+    "tensorflow": "TensorFlow",
+    "jax": "JAX",
+    "fastai": "fastai",
+    "ignite": "Ignite",
+    "transformers": "the Trainer of transformers",
+}
+"""Libraries with loops of their own, by module."""
+
+
+PATIENCE = 3.0
+"""How much longer than its processor time a program may take by the clock, on a machine that others use as well."""
+
+
+class Observer(Cutter):
+    """A cutter that also keeps a copy of each network from before its first pass."""
+
+    def __init__(self, frames: Frames, images: int) -> None:
+        super().__init__(frames, images)
+        self.pristine: dict[int, nn.Module] = {}
+
+    def forward(self, module: nn.Module, call: Any, arguments: tuple[Any, ...]) -> Any:
+        """Copies the network when it is first passed through."""
+        if id(module) not in self.trace.models and id(module) not in self.pristine:
+            with contextlib.suppress(Exception):  # what cannot be copied is examined as it is
+                self.pristine[id(module)] = copy.deepcopy(module)
+        return super().forward(module, call, arguments)
+
+
+def main(request_file: str) -> None:
+    """Does what a request asks and writes the report beside it."""
+    request = json.loads(Path(request_file).read_text(encoding="utf-8"))
+    out = Path(request_file).parent
+    script, home, scratch = Path(request["script"]), Path(request["home"]), out / "scratch"
+    scratch.mkdir()
+    source, file = read(script), script.resolve()
+    torch.set_num_threads(request["threads"])
+    notes: list[str] = []
+    frames = Frames(file.parent, {str(script): source})
+    observer = Observer(frames, request["images"])
+    kitchen = Kitchen(home, Path(request["data_dir"]) if request["data_dir"] else None, notes)
+    _limit_memory(request["memory"])
+    printed = io.StringIO()
+    with observer:
+        kitchen.serve(observer)
+        confine(observer, home, scratch, notes)
+        sys.path.insert(0, str(file.parent))
+        with _limited(request["seconds"]), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            problem, raised, observer.trace.ended = _run(source, file, request["arguments"], printed)
+    sys.stdin = io.StringIO()
+    setup = from_trace(
+        observer.trace, target=request["target"], pristine=observer.pristine, pretrained=kitchen.pretrained
+    )
+    setup.source, setup.made_up = source, kitchen.made_up
+    setup.files = {path: one for path, one in frames.sources.items() if path != str(script)}
+    setup.notes += notes
+    setup.notes += _foreign(source)
+    if observer.trace.ended:
+        setup.notes.append(f"the program was ended before its end: {observer.trace.ended}")
+    for one in (setup.train, *setup.evals):
+        if one is not None:
+            one.made_up = kitchen.made_up
+    if not problem and not setup.trains:
+        problem = _never_trains(setup, source)
+        if observer.trace.ended:
+            problem = f"{setup.target} takes too long: {observer.trace.ended}, and had not begun to train"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        random.seed(0)
+        report = examine(setup, problem=problem, traceback=raised)
+        if request["sheet"]:
+            setup.attempt("the contact sheet", lambda: write_sheet(Path(request["sheet"]), setup))
+    _write(out / "report.json", report)
+
+
+def _run(source: Source, file: Path, arguments: list[str], printed: io.StringIO) -> tuple[str, str, str]:
+    """Runs the program.
+
+    Returns:
+        What was wrong with it in a line, its traceback, and why it was ended before its end; "" where there is none.
+    """
+    try:
+        return *_execute(source, file, arguments, printed), ""
+    except Enough as enough:
+        return "", "", str(enough)
+
+
+def _execute(source: Source, file: Path, arguments: list[str], printed: io.StringIO) -> tuple[str, str]:
+    linecache.cache[source.path] = (len(source.text), None, source.text.splitlines(keepends=True), source.path)
+    module = types.ModuleType("__main__")
+    module.__file__ = str(file)
+    module.__dict__["display"] = lambda *values: None  # notebooks have it
+    sys.modules["__main__"] = module
+    sys.argv = [source.path, *arguments]
+    name = source.path
+    try:
+        exec(compile(source.tree, source.path, "exec"), module.__dict__)
+    except Enough:
+        raise
+    except Asked as asked:
+        return f"{name} asks for input ({str(asked)!r}): give it what it asks for as an argument, after --", _trace()
+    except SystemExit as stop:
+        return _stopped(name, stop, printed), ""
+    except ModuleNotFoundError as error:
+        return f"{name} needs the module {error.name!r}, which is not installed: `pip install {error.name}`", _trace()
+    except KeyboardInterrupt:
+        return f"{name} took too long and was stopped", ""
+    except BaseException as error:  # whatever a program may raise
+        first = (str(error).splitlines() or [""])[0]
+        place = next(
+            (f":{one.lineno}" for one in reversed(traceback.extract_tb(error.__traceback__)) if one.filename == name),
+            "",
+        )
+        return f"{name}{place} raises {type(error).__name__}: {first}", _trace()
+    return "", ""
+
+
+def _stopped(name: str, stop: SystemExit, printed: io.StringIO) -> str:
+    if stop.code in (None, 0):
+        return ""
+    last = (printed.getvalue().strip().splitlines() or [""])[-1]
+    if stop.code == 2 and "error:" in last:
+        return f"{name} needs arguments ({last.partition('error: ')[2]}): give them after --"
+    said = stop.code if isinstance(stop.code, str) else f"code {stop.code}{': ' + last if last else ''}"
+    return f"{name} ends itself with sys.exit ({said})"
+
+
+def _trace() -> str:
+    """The traceback that is being handled, the user's part of it."""
+    lines = traceback.format_exc().splitlines()
+    start = next((i for i, line in enumerate(lines) if "exec(compile" in line), 0)
+    return "\n".join(lines[:1] + lines[start + 1 :]) if start else "\n".join(lines)
+
+
+def _never_trains(setup: Setup, source: Source) -> str:
+    if setup.trace.count("forward"):
+        return f"{setup.target} never trains: a network was passed through, and no backward() was called"
+    calls = {name for name in ("main", "train", "fit", "run") if any(source.calls(name))}
+    hint = "" if calls else "; nothing in it calls a training function"
+    return f"{setup.target} never trains: no network of PyTorch was passed through{hint}"
+
+
+def _foreign(source: Source) -> list[str]:
+    import ast
+
+    found: dict[str, None] = {}
+    for node in source.nodes(ast.Import, ast.ImportFrom):
+        names = (
+            [one.name for one in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
+        )
+        found |= {FOREIGN[top]: None for name in names if (top := name.partition(".")[0]) in FOREIGN}
+    return [
+        f"the script uses {name}: calls of PyTorch that it makes are seen; what its own loop does besides (modes, "
+        f"schedules, devices) is judged only where it shows in them"
+        for name in found
+    ]
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Ends the program quietly after so much time of the processor, or three times as much by the clock."""
+
+    def end(number: int, frame: Any) -> None:
+        raise Enough(f"it had {seconds:g} s of the processor, or waited for {PATIENCE * seconds:g} s")
+
+    if hasattr(signal, "setitimer"):
+        before = {kind: signal.signal(kind, end) for kind in (signal.SIGALRM, signal.SIGPROF)}
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
+        try:
+            yield
+        finally:
+            for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+                signal.setitimer(timer, 0)
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+        return
+    timer_ = threading.Timer(PATIENCE * seconds, lambda: signal.raise_signal(signal.SIGINT))
+    timer_.start()
+    try:
+        yield
+    finally:
+        timer_.cancel()
+
+
+def _limit_memory(gigabytes: float) -> None:
+    """Lets allocations beyond a limit fail, where the system can."""
+    try:
+        import resource
+    except ImportError:
+        return
+    size = int(gigabytes * 2**30)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _write(path: Path, report: Report) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(report.to_json()), encoding="utf-8")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+    sys.stdout.flush()
+    os._exit(0)  # threads and processes that the program left behind end with it

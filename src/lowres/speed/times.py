@@ -1,0 +1,75 @@
+"""What finished runs took, and which accuracy that bought: no epoch is picked, a run counts as a whole."""
+
+import dataclasses
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lowres import recipes
+from lowres.runs import Run
+
+TARGETS = (94.0, 95.0, 96.0)
+
+
+@dataclass(frozen=True)
+class TimeToAccuracy:
+    """The finished runs of one recipe on one kind of machine.
+
+    Attributes:
+        recipe: Its name.
+        recipe_sha256: Its fingerprint, with seed 0.
+        hardware: What they ran on.
+        precision: Of the arithmetic.
+        accuracies: Of each run, in percent, the finished network's on all test images.
+        seconds: Of each run: training, and evaluation of the finished network.
+        tta: Test-time augmentation behind the accuracies.
+    """
+
+    recipe: str
+    recipe_sha256: str
+    hardware: str
+    precision: str
+    accuracies: tuple[float, ...]
+    seconds: tuple[float, ...]
+    tta: str
+
+    @property
+    def accuracy(self) -> float:
+        """The mean, in percent."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def mean_seconds(self) -> float:
+        """The mean time of a run."""
+        return statistics.fmean(self.seconds)
+
+    @property
+    def reached(self) -> tuple[float, ...]:
+        """The targets, in percent, that the mean accuracy reaches."""
+        return tuple(target for target in TARGETS if self.accuracy >= target)
+
+
+def times_to_accuracy(runs: Iterable[Run]) -> list[TimeToAccuracy]:
+    """Groups finished runs by recipe, whatever their seed, and machine; the most accurate group first.
+
+    Runs that have not finished are passed over: what they would have reached is not known.
+    """
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        if run.result is not None:
+            machine = (str(run.manifest.get("hardware")), str(run.manifest.get("precision")))
+            groups.setdefault((recipes.fingerprint(dataclasses.replace(run.recipe, seed=0)), *machine), []).append(run)
+    found = [
+        TimeToAccuracy(
+            recipe=members[0].recipe.name,
+            recipe_sha256=key,
+            hardware=hardware,
+            precision=precision,
+            accuracies=tuple(result["accuracy"] for result in results),
+            seconds=tuple(result["seconds"] + result.get("evaluation_seconds", 0.0) for result in results),
+            tta=results[0].get("tta", "none"),
+        )
+        for (key, hardware, precision), members in groups.items()
+        for results in [[run.result for run in members if run.result is not None]]
+    ]
+    return sorted(found, key=lambda group: -group.accuracy)

@@ -1,0 +1,191 @@
+"""A program run under observation within this process, and small setups to examine."""
+
+import json
+import os
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from lowres.doctor import child
+from lowres.doctor.report import Report
+
+PROGRAM = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+EPOCHS = 12
+
+
+class Photographs(Dataset):
+    def __init__(self, count, train):
+        draw = torch.Generator().manual_seed(count)
+        self.images = torch.randn(count, 3, 8, 8, generator=draw)
+        self.targets = (torch.arange(count) * 7 % 10).tolist()
+        self.train = train
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, i):
+        image = self.images[i]
+        if self.train:
+            image = image + 0.01 * torch.randn(3, 8, 8)
+        return image, self.targets[i]
+
+
+model = nn.Sequential(
+    nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
+    nn.Conv2d(64, 128, 3, padding=1), nn.BatchNorm2d(128), nn.ReLU(),
+    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10),
+)
+train_loader = DataLoader(Photographs(320, True), batch_size=32, shuffle=True)
+val_loader = DataLoader(Photographs(130, False), batch_size=65)
+criterion = nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)
+
+for epoch in range(EPOCHS):
+    model.train()
+    for x, y in train_loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+    scheduler.step()
+    model.eval()
+    correct = 0
+    with torch.no_grad():
+        for x, y in val_loader:
+            correct += (model(x).argmax(1) == y).sum().item()
+    print("epoch", epoch, "accuracy", correct / len(val_loader.dataset))
+"""
+"""A sound training of a small network, in a second."""
+
+
+@pytest.fixture
+def program():
+    """The sound program, with replacements: each text must stand there."""
+
+    def edited(*pairs: tuple[str, str]) -> str:
+        text = PROGRAM
+        for old, new in pairs:
+            assert old in text, old
+            text = text.replace(old, new)
+        return text
+
+    return edited
+
+
+@pytest.fixture
+def observe(tmp_path, monkeypatch):
+    """Runs a program as the child process does, in this process, and puts the process back as it was."""
+
+    def run(
+        text: str, *arguments: str, name: str = "train.py", images: int = 16, seconds: float = 30, **request
+    ) -> Report:
+        resource = pytest.importorskip("resource")
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        script = home / name
+        script.write_text(textwrap.dedent(text), encoding="utf-8")
+        out = Path(request.pop("out", tmp_path / "out"))
+        out.mkdir()
+        asked = {
+            "script": str(script),
+            "target": name,
+            "home": str(home),
+            "arguments": list(arguments),
+            "data_dir": None,
+            "seconds": seconds,
+            "memory": 64,
+            "threads": torch.get_num_threads(),
+            "sheet": None,
+            "images": images,
+        } | request
+        (out / "request.json").write_text(json.dumps(asked), encoding="utf-8")
+        cwd, limit, bytecode = Path.cwd(), resource.getrlimit(resource.RLIMIT_DATA), sys.dont_write_bytecode
+        for item in ("argv", "stdin", "path"):
+            monkeypatch.setattr(sys, item, list(sys.path) if item == "path" else getattr(sys, item))
+        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        try:
+            with warnings.catch_warnings(), torch.random.fork_rng():
+                warnings.simplefilter("ignore")
+                child.main(str(out / "request.json"))
+        finally:
+            os.chdir(cwd)
+            resource.setrlimit(resource.RLIMIT_DATA, limit)
+            sys.dont_write_bytecode = bytecode
+        return Report.from_json(json.loads((out / "report.json").read_text(encoding="utf-8")))
+
+    return run
+
+
+class Photographs(Dataset):
+    """Images with noise that varies from fetch to fetch, or not."""
+
+    def __init__(self, count: int = 320, varies: bool = True, sort: bool = False, classes: int = 10) -> None:
+        draw = torch.Generator().manual_seed(count)
+        self.images = torch.randn(count, 3, 8, 8, generator=draw)
+        labels = torch.arange(count) * 7 % classes
+        self.targets = (labels.sort().values if sort else labels).tolist()
+        self.varies = varies
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        image = self.images[i]
+        return (image + 0.01 * torch.randn(3, 8, 8) if self.varies else image), self.targets[i]
+
+
+@pytest.fixture
+def photographs() -> type[Photographs]:
+    """The data set of `objects`."""
+    return Photographs
+
+
+def small_network() -> nn.Sequential:
+    """Two convolutions with norms."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
+        *(nn.Conv2d(64, 128, 3, padding=1), nn.BatchNorm2d(128), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10)),
+    )
+
+
+def sound() -> dict[str, Any]:
+    """The objects of a sound training, by name."""
+    torch.manual_seed(0)
+    model = small_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    return {
+        "model": model,
+        "train_loader": DataLoader(
+            Photographs(), batch_size=32, shuffle=True, generator=torch.Generator().manual_seed(3)
+        ),
+        "val_loader": DataLoader(Photographs(130, varies=False), batch_size=65),
+        "optimizer": optimizer,
+        "scheduler": torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=30),
+        "loss_fn": nn.CrossEntropyLoss(),
+        "epochs": 30,
+    }
+
+
+@pytest.fixture
+def objects() -> dict[str, Any]:
+    """The objects of a sound training, by name, to be changed."""
+    return sound()
+
+
+@pytest.fixture
+def twin(objects) -> dict[str, Any]:
+    """The same once more, equal in everything."""
+    return sound()

@@ -1,0 +1,213 @@
+"""Programs run cut short: what is seen of them, what is not touched, and what is wrong with bad ones."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lowres.doctor import examine_script
+from lowres.errors import UserError
+
+SCRIPTS = Path(__file__).parent / "scripts"
+DATA = os.environ.get("LOWRES_DATA_DIR")
+
+
+def loud(report):
+    return {one.code for one in report.findings if one.grade != "note"}
+
+
+def found(report, code):
+    return next(one for one in report.findings if one.code == code)
+
+
+def test_a_sound_program_has_no_findings_and_is_seen_to_its_end(observe, program):
+    report = observe(program())
+    assert (report.problem, loud(report), report.code) == ("", set(), 0)
+    assert report.seen["epochs"] == 12
+    assert report.seen["events"]["schedule"] == 12  # epochs that were passed over count
+    assert report.seen["rates"]["at"][-1] < 0.01
+
+
+COSINE = "scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)\n"
+EDITS = {
+    "TR521": [("        optimizer.zero_grad()\n", "")],
+    "TR522": [("        optimizer.step()\n", "")],
+    "TR523": [("        optimizer.zero_grad()\n", ""), ("backward()\n", "backward()\n        optimizer.zero_grad()\n")],
+    "TR524": [("backward()\n", "backward()\n        nn.utils.clip_grad_norm_(model.parameters(), 0.001)\n")],
+    "EV401": [("    model.eval()\n", "")],
+    "EV402": [("    model.train()\n", "")],
+    "EV404": [("len(val_loader.dataset)", "len(val_loader)")],
+    "LR103": [("    scheduler.step()\n", ""), (COSINE, "")],
+    "LR104": [("    scheduler.step()\n", "")],
+    "LR105": [("T_max=EPOCHS", "T_max=EPOCHS * len(train_loader)")],
+    "LO301": [("criterion(model(x), y)", "criterion(model(x).softmax(1), y)")],
+    "DA201": [("Photographs(320, True)", "Photographs(320, False)")],
+    "TR505": [("EPOCHS = 12\n", "EPOCHS = 12\nlearning_rate = 0.05\n")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", EDITS)
+def test_a_loop_s_fault_is_named(observe, program, code):
+    assert code in loud(observe(program(*EDITS[code])))
+
+
+BENIGN = {
+    "accumulation": [
+        ("        optimizer.zero_grad()\n", ""),
+        ("for x, y in train_loader", "for i, (x, y) in enumerate(train_loader)"),
+        ("        optimizer.step()\n", "        if i % 4 == 3:\n            optimizer.step(), model.zero_grad()\n"),
+    ],
+    "augmentation in the loop": [
+        ("Photographs(320, True)", "Photographs(320, False)"),
+        ("criterion(model(x), y)", "criterion(model(x + 0.1 * torch.randn_like(x)), y)"),
+    ],
+    "rate by hand": [
+        (COSINE, ""),
+        ("    scheduler.step()\n", "    optimizer.param_groups[0]['lr'] = 0.1 * (1 - (epoch + 1) / EPOCHS)\n"),
+    ],
+    "worker processes": [("shuffle=True", "shuffle=True, num_workers=2, persistent_workers=True")],
+    "cleared at the end": [
+        ("        optimizer.zero_grad()\n", ""),
+        ("        optimizer.step()\n", "        optimizer.step()\n        model.zero_grad()\n"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENIGN)
+def test_what_looks_like_a_fault_is_left_alone(observe, program, name):
+    assert loud(observe(program(*BENIGN[name]))) == set()
+
+
+def test_fixes_are_edits_of_the_program_s_own_lines(observe, program, tmp_path):
+    from lowres.doctor.findings import apply
+
+    text = program((", momentum=0.9", ""))
+    fix = found(observe(text), "TR502").fix
+    assert "lr=0.1, weight_decay=5e-4, momentum=0.9)" in apply(text, fix.edits)
+    assert "+optimizer = " in fix.diff
+
+
+def test_a_comment_silences_a_finding(observe, program):
+    text = program((", momentum=0.9, weight_decay=5e-4)", ")  # lowres: ignore[TR502]"))
+    assert loud(observe(text)) == {"TR501"}
+
+
+def test_writes_go_aside_and_reads_come_from_the_user_s_folder(observe, program, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "words.txt").write_text("hello")
+    extra = f"""
+assert open("words.txt").read() == "hello"
+open("words.txt", "w").write("changed")
+open({str(home / "absolute.txt")!r}, "w").write("no")
+import os
+os.remove({str(home / "words.txt")!r})
+torch.save(model.state_dict(), "model.pt")
+model.load_state_dict(torch.load("model.pt"))
+"""
+    report = observe(program() + extra)
+    assert report.problem == ""
+    assert {path.name: path.read_text() for path in home.glob("*.txt")} == {"words.txt": "hello"}
+    assert any("remove" in note for note in report.notes)
+
+
+BAD = {
+    "raises": ("\nraise ValueError('too bad')\n", "train.py:55 raises ValueError: too bad"),
+    "prompts": ("\ninput('How many? ')\n", "asks for input ('How many? ')"),
+    "exits": ("\nimport sys\nsys.exit('enough')\n", "ends itself with sys.exit (enough)"),
+    "misses a module": ("\nimport no_such_thing\n", "needs the module 'no_such_thing'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_program_that_fails_is_examined_as_far_as_it_went(observe, program, name):
+    extra, problem = BAD[name]
+    text = program((", weight_decay=5e-4", "")) + extra
+    line = str(text.splitlines().index("raise ValueError('too bad')") + 1) if name == "raises" else ""
+    report = observe(text)
+    assert problem.replace("55", line) in report.problem.replace(str(report.target), "train.py")
+    assert report.code == 2
+    assert "TR501" in loud(report)  # what was seen before is still examined
+    assert ("Traceback" in report.traceback) == (name != "exits")
+
+
+def test_a_program_that_needs_arguments_gets_them(observe, program):
+    head = "import argparse\nparser = argparse.ArgumentParser()\n"
+    head += "parser.add_argument('--epochs', type=int, required=True)\nargs = parser.parse_args()\n"
+    text = head + program(("EPOCHS = 12", "EPOCHS = args.epochs"))
+    assert "needs arguments (the following arguments are required: --epochs)" in observe(text).problem
+
+
+def test_the_contact_sheet_shows_what_the_network_sees(observe, program, tmp_path):
+    from PIL import Image
+
+    observe(program(), sheet=str(tmp_path / "sheet.png"))
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert min(sheet.size) > 100
+
+
+def test_arguments_reach_the_program(observe, program):
+    text = "import sys\n" + program(("EPOCHS = 12", "EPOCHS = int(sys.argv[1])"))
+    assert observe(text, "17").seen["epochs"] == 17
+
+
+def test_a_program_that_never_trains_says_so(observe):
+    assert "never trains" in observe("print('hello')\n").problem
+
+
+def test_a_network_that_is_only_passed_through_is_not_trained(observe):
+    looking = "import torch\ntorch.nn.Linear(3, 2)(torch.ones(1, 3))\n"
+    assert "no backward() was called" in observe(looking).problem
+
+
+def test_a_program_that_takes_too_long_is_ended(observe):
+    report = observe("while True:\n    pass\n", seconds=0.5)
+    assert "takes too long" in report.problem
+    assert report.code == 2
+
+
+def test_a_notebook_is_a_program(observe, program):
+    cells = [
+        {"cell_type": "code", "source": "%matplotlib inline\n" + program()},
+        {"cell_type": "markdown", "source": "x"},
+    ]
+    report = observe(json.dumps({"cells": cells}), name="train.ipynb")
+    assert (report.problem, loud(report)) == ("", set())
+
+
+def test_what_is_no_python_and_what_is_not_there(tmp_path):
+    (tmp_path / "train.py").write_text("def (:\n")
+    with pytest.raises(UserError, match=r"train\.py:1 is not Python"):
+        examine_script(tmp_path / "train.py")
+    with pytest.raises(UserError, match="there is no such file"):
+        examine_script(tmp_path / "none.py")
+    (tmp_path / "train.py").write_bytes(b"\x80\x81\xff")
+    with pytest.raises(UserError, match="cannot be read as text"):
+        examine_script(tmp_path / "train.py")
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own(tmp_path, program, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(program(("EPOCHS)", "EPOCHS)\nimport os; print(os.getcwd())")))
+    report = examine_script(Path("train.py"))
+    assert (report.problem, loud(report)) == ("", set())
+    assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+
+
+EXPECTED = {
+    "forum_resnext": {"AR101", "DA201", "DA206", "DA210", "EV401", "LR103", "TR501", "TR502", "TR531"},
+    "answer_resnet50": {"AR101", "EV406", "TR533"},
+    "report_resnet20": {"EV403"},
+    "rate_for_epoch": {"LR104", "DA213", "EV405"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="needs CIFAR-10: set LOWRES_DATA_DIR")
+@pytest.mark.parametrize("name", EXPECTED)
+def test_published_programs(name):
+    report = examine_script(SCRIPTS / f"{name}.py", data_dir=Path(DATA))
+    assert report.problem == ""
+    assert {one.code for one in report.findings} == EXPECTED[name]
