@@ -20,6 +20,7 @@ def test_roads_side_by_side_and_again_from_what_is_kept(lowres, monkeypatch, tmp
 
 def test_networks_of_ours_need_no_adaptation(refused):
     assert "ImageNet network" in refused("compare-adaptation", "resnet20", "--data", "digits")
+    assert "resnet18" in refused("compare-adaptation", "resnet118", "--data", "digits")
 
 
 def test_train_takes_an_imagenet_network_for_a_recipe(lowres):

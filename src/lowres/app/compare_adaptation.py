@@ -14,7 +14,7 @@ from lowres.app.command import console, parse, print_json
 from lowres.data import load_dataset
 from lowres.errors import UserError
 from lowres.runs.brief import part
-from lowres.runs.roads import Road, roads
+from lowres.runs.roads import Road, require_imagenet, roads
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ def run(words: Sequence[str]) -> int:
     asked = parse(CompareAdaptation, words, "compare-adaptation")
     if asked.seeds < 1:
         raise UserError(f"--seeds is {asked.seeds}, but must be at least 1")
+    model = require_imagenet(asked.model)
     whole = load_dataset(asked.data, asked.data_dir, image_size=asked.image_size)
     found = roads(
-        asked.model,
+        model,
         part(whole, asked.images, asked.test_images),
         epochs=asked.epochs,
         seeds=asked.seeds,

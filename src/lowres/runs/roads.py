@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lowres.data import Augmentation, Dataset
-from lowres.errors import UserError
-from lowres.models import imagenet, surgery
+from lowres.errors import UserError, unknown
+from lowres.models import imagenet, list_models, surgery
 from lowres.recipes import Optimizer, Recipe, Schedule
 from lowres.runs.brief import brief
 from lowres.runs.network import recipe_network
@@ -45,6 +45,20 @@ class Road:
     def mean(self) -> float | None:
         """Mean accuracy over the seeds."""
         return statistics.mean(self.accuracies) if self.accuracies else None
+
+
+def require_imagenet(model: str) -> str:
+    """The full name of an ImageNet network.
+
+    Raises:
+        UserError: It is none.
+    """
+    name = imagenet.imagenet_name(model)
+    if name is None and model in list_models():
+        raise UserError(f"{model} is made for small images already: name an ImageNet network, such as resnet18")
+    if name is None:
+        raise unknown("ImageNet network", model, imagenet.torchvision_models(), "those of torchvision, and timm:NAME")
+    return name
 
 
 def common(model: str, epochs: int, batch_size: int, image_size: int) -> Recipe:
@@ -96,9 +110,7 @@ def roads(
     Raises:
         UserError: There is no such network, or its weights cannot be had.
     """
-    name = imagenet.imagenet_name(model)
-    if name is None:
-        raise UserError(f"{model} is made for small images already: name an ImageNet network, such as resnet18")
+    name = require_imagenet(model)
     base = common(name, epochs, batch_size, dataset.train.images.shape[-1])
     ways: dict[str, dict[str, Any]] = {
         "as it is": {},
