@@ -49,7 +49,10 @@ def _zero(setup: Setup, place: object) -> Fix:
 
 @check("TR522", "no step", grade="error", kind="C20", cost=(40, 90), source="nothing is learned")
 def no_step(setup: Setup) -> Found | None:
-    """Gradients are computed, and no optimizer ever uses them."""
+    """Gradients are computed, and no optimizer ever uses them.
+
+    Silent where the loop changes the weights by hand, or steps after more batches than were seen.
+    """
     if setup.trace.count("backward", real=True) < 3 or setup.trace.count("step"):
         return None
     backward = setup.trace.first("backward")
