@@ -180,7 +180,7 @@ def checkpoint(setup: Setup) -> Found | None:
     source="small gradients become zero in fp16",
 )
 def no_scaler(setup: Setup) -> Found | None:
-    """`autocast` in fp16 without a `GradScaler`; bf16 needs none."""
+    """`autocast` in fp16 without a `GradScaler`, as the source has it; bf16 needs none."""
     for source in (setup.source, *setup.files.values()):
         if source is None or any(source.calls("GradScaler")):
             continue
