@@ -31,7 +31,7 @@ def test_one_cycle_rises_first_and_that_is_no_climbing():
 
 
 def test_one_cycle_beyond_its_total_says_so():
-    assert "step 50" in simulate(lr_scheduler.OneCycleLR(optimizer(), 0.4, total_steps=50), 100, "batch").error
+    assert "step 51" in simulate(lr_scheduler.OneCycleLR(optimizer(), 0.4, total_steps=50), 100, "batch").error
 
 
 def test_warm_up_then_cosine():

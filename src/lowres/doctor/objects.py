@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from lowres.doctor.frames import Frames
 from lowres.doctor.pipeline import Pipeline
-from lowres.doctor.readings import describe_scores, dry_copy
+from lowres.doctor.readings import describe_scores, dry_copy, number
 from lowres.doctor.recorder import Recorder
 from lowres.doctor.report import Report, examine
 from lowres.doctor.setup import Setup, from_trace, unwrapped
@@ -107,7 +107,7 @@ def _try_loss(setup: Setup, loss_fn: Any) -> None:
     setup.trace.events += [event for event in recorder.trace.events if event.kind == "loss"]
     if not any(event.kind == "loss" for event in recorder.trace.events) and isinstance(scores, torch.Tensor):
         name = getattr(loss_fn, "__name__", type(loss_fn).__name__)
-        known = {"name": name, "value": float(loss)} | describe_scores(scores, labels[:16])
+        known = {"name": name, "value": number(loss)} | describe_scores(scores, labels[:16])
         setup.trace.events.append(Event("loss", None, True, known))
 
 

@@ -49,7 +49,10 @@ def _zero(setup: Setup, place: object) -> Fix:
 
 @check("TR522", "no step", grade="error", kind="C20", cost=(40, 90), source="nothing is learned")
 def no_step(setup: Setup) -> Found | None:
-    """Gradients are computed, and no optimizer ever uses them."""
+    """Gradients are computed, and no optimizer ever uses them.
+
+    Silent where the loop changes the weights by hand, or steps after more batches than were seen.
+    """
     if setup.trace.count("backward", real=True) < 3 or setup.trace.count("step"):
         return None
     backward = setup.trace.first("backward")
@@ -177,7 +180,7 @@ def checkpoint(setup: Setup) -> Found | None:
     source="small gradients become zero in fp16",
 )
 def no_scaler(setup: Setup) -> Found | None:
-    """`autocast` in fp16 without a `GradScaler`; bf16 needs none."""
+    """`autocast` in fp16 without a `GradScaler`, as the source has it; bf16 needs none."""
     for source in (setup.source, *setup.files.values()):
         if source is None or any(source.calls("GradScaler")):
             continue
