@@ -83,7 +83,7 @@ DOCTOR = {
     "C29": ("AR112",),
     "C30": ("DA212", "AR114"),
     "C31": ("AR105",),
-    "C33": ("TR524", "LO305"),
+    "C33": ("TR524", "TR526", "LO305"),
     "C34": ("AR103",),
 }
 TOOLS: dict[str, Mapping[str, tuple[str, ...]]] = {

@@ -83,7 +83,7 @@ def test_the_examples_of_the_help_are_taken(lowres, monkeypatch, words):
 
 
 def module_help(words):
-    module = importlib.import_module(f"lowres.app.{words[0]}")
+    module = importlib.import_module(f"lowres.app.{words[0].replace('-', '_')}")
     kinds = [getattr(module, name) for name in dir(module) if name.lower() == words[-1]]
     return "\n".join(kind.__doc__ for kind in kinds)
 

@@ -190,7 +190,7 @@ def test_what_is_no_python_and_what_is_not_there(tmp_path):
 @pytest.mark.slow
 def test_a_process_of_its_own(tmp_path, program, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "train.py").write_text(program(("EPOCHS)", "EPOCHS)\nimport os; print(os.getcwd())")))
+    (tmp_path / "train.py").write_text(program(("T_max=EPOCHS)", "T_max=EPOCHS)\nimport os; print(os.getcwd())")))
     report = examine_script(Path("train.py"))
     assert (report.problem, loud(report)) == ("", set())
     assert [path.name for path in tmp_path.iterdir()] == ["train.py"]

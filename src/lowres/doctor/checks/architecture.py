@@ -16,7 +16,7 @@ UPSAMPLE = "transforms.Resize(224),  # or 128: first in the transforms of traini
 def resolution(setup: Setup) -> Found | None:
     """Most of the network works on maps of one or two pixels a side: it was built for larger images.
 
-    One batch is passed through. It speaks where 30 % of the convolutions' weights work on 1x1 maps, or 60 % on maps
+    One batch is passed through. It speaks where 30 % of the convolutions' weights work on 1x1 maps, or 55 % on maps
     of at most 2x2. An error where kernel positions have a gradient of exactly zero whatever the image, since they see
     nothing but padding. Gates on pooled vectors (squeeze-and-excite) do not count, nor do networks that end on 3x3
     or larger maps.
@@ -25,7 +25,7 @@ def resolution(setup: Setup) -> Found | None:
     if network is None or setup.image_size is None or len(network.convolutions) < 4 or network.attention:
         return None
     one, two = network.share_below(1), network.share_below(2)
-    if one < 0.3 and two < 0.6:
+    if one < 0.3 and two < 0.55:
         return None
     reduced = _reduction(network.layers[:8], network.size[0])
     cost = 20.0 if one >= 0.5 else 12.0 if one >= 0.3 else 8.0
