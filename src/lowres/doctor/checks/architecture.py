@@ -186,10 +186,11 @@ def mixed(setup: Setup) -> Found | None:
     """One image's scores depend on the other images of its batch, in evaluation mode.
 
     One image of a batch is changed; the scores of the others must stay. Norms without running statistics do the same
-    and are AR108's; scores that change by chance cannot be judged.
+    and are AR108's; layers that evaluation mode does not reach are TR512's; scores that change by chance cannot be
+    judged.
     """
     network = setup.network
-    if network is None or network.mixed < 1e-4 or setup.model is None or not network.finite:
+    if network is None or network.mixed < 1e-4 or setup.model is None or not network.finite or network.unregistered:
         return None
     if any(
         getattr(one, "track_running_stats", True) is False
