@@ -1,6 +1,7 @@
 import contextlib
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -127,3 +128,13 @@ def test_a_flipped_byte_gives_data_or_an_error_for_the_user(position, flip):
     damaged[position] ^= flip
     with contextlib.suppress(UserError):
         assert isinstance(read_pickle(bytes(damaged), "batch"), dict)
+
+
+def test_a_note_of_a_huge_number_takes_no_memory_for_those_before_it():
+    note = b"r" + (2**32 - 1).to_bytes(4, "little")  # LONG_BINPUT: the unpickler in C would make room for all before it
+    tracemalloc.start()
+    try:
+        assert read_pickle(b"\x80\x02}" + note + b".", "batch") == {}
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
