@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from lowres.errors import UserError, unknown
+from lowres.models.initialise import seeded
 from lowres.models.names import plain
 from lowres.models.registry import list_models
 from lowres.models.weights import read_tensors, versioned
@@ -87,7 +88,7 @@ def build(name: str, *, seed: int | None = None, pretrained: bool = False, class
     """
     library, _, short = name.partition(":")
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
-    with _seeded(seed), warnings.catch_warnings(action="ignore"):
+    with seeded(seed), warnings.catch_warnings(action="ignore"):
         if library == "torchvision":
             if short in ("googlenet", "inception_v3") and not pretrained:
                 options["init_weights"] = True
@@ -241,13 +242,3 @@ def _timm() -> Any:
     except ImportError:
         raise UserError("models of timm need it installed: pip install 'lowres[timm]'") from None
     return timm
-
-
-@contextlib.contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

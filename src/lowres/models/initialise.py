@@ -1,7 +1,9 @@
 """Initial weights, each tensor from a generator of its own, so that its values depend on its name alone."""
 
+import contextlib
 import hashlib
 import math
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -61,3 +63,14 @@ def _he_normal(weight: Tensor, seed: int, name: str) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     fan_in = math.prod(weight.shape[1:])
     return torch.randn(weight.shape, generator=generator, device="cpu").mul_(math.sqrt(2 / fan_in))
+
+
+@contextlib.contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Draws new weights from a seed, PyTorch's generator left as it was; from that generator without one."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

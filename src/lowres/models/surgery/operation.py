@@ -1,6 +1,5 @@
 """`adapt`: an ImageNet classifier becomes one for small images, by rule, with its weights kept where they fit."""
 
-import contextlib
 import copy
 from collections.abc import Iterator
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from lowres.errors import UserError
+from lowres.models.initialise import seeded
 from lowres.models.surgery import heads, strides, tokens
 from lowres.models.surgery.kernels import Method, other_channels
 from lowres.models.surgery.measure import DoesNotFit, Trace, native_trace, trace
@@ -72,7 +72,7 @@ def adapt(
     generator = torch.Generator().manual_seed(drawn)
     changes: list[Change] = heads.drop_auxiliary(adapted)
     tensors: dict[str, str] = {}
-    with _seeded(seed):
+    with seeded(seed):
         changes.append(heads.replace_head(adapted, head, classes))
         before = figures(adapted, image_size, channels=channels, vectors=native.vectors, batch=gradients)
         if (shrunk := heads.shrink_head(adapted, head, native, classes)) is not None:
@@ -120,7 +120,7 @@ def with_head(
     _check(8, classes, 1)
     changed = _prepared(model, channels)
     heads.drop_auxiliary(changed)
-    with _seeded(seed):
+    with seeded(seed):
         heads.replace_head(changed, head or heads.find_head(changed, native_trace(changed, channels)), classes)
     return changed
 
@@ -227,14 +227,3 @@ def _check(image_size: int, classes: int, smallest_map: int) -> None:
         raise UserError(f"classes is {classes}, but must be at least 2: one class is nothing to tell apart")
     if smallest_map < 1:
         raise UserError(f"smallest_map is {smallest_map}, but must be at least 1")
-
-
-@contextlib.contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
-    """Draws new weights from a seed, PyTorch's generator left as it was; from that generator without one."""
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
