@@ -1,8 +1,8 @@
 """Mish (Misra 2019) from one logistic function, with its slope taken in the same pass.
 
-PyTorch's kernel computes x * tanh(log(1 + exp(x))) from three transcendental functions, and anew for the gradient;
-on a CPU that is a third of a training step of a network with Mish. With s = sigmoid(x) and d = (1 - s)^2,
-tanh(log(1 + exp(x))) is (1 - d) / (1 + d), and the slope needs nothing but s and d.
+PyTorch's kernel computes x * tanh(log(1 + exp(x))) from three transcendental functions, and anew for the gradient,
+each of which takes many instructions on a CPU. With s = sigmoid(x) and d = (1 - s)^2, tanh(log(1 + exp(x)))
+is (1 - d) / (1 + d), and the slope needs nothing but x, s and d.
 """
 
 from typing import Any
