@@ -1,0 +1,363 @@
+"""Where a fix can be written: the loops, the optimizer's construction, declarations, and which names are known where.
+
+Every function returns None where it cannot be sure. A check then gives code to read in the place of a patch.
+"""
+
+import ast
+import builtins
+from dataclasses import dataclass
+
+from lowres.doctor.findings import Edit, Place
+from lowres.doctor.setup import Setup
+from lowres.doctor.source import LOOPS, Loop, Source, called, last_name, parent
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+BLOCKS = ("body", "orelse", "finalbody")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A construction: `optimizer = SGD(...)`.
+
+    Attributes:
+        source: The file that it stands in.
+        call: The call.
+        target: What it is bound to; None where that is neither a name nor an attribute.
+    """
+
+    source: Source
+    call: ast.Call
+    target: ast.expr | None
+
+    @property
+    def name(self) -> str:
+        """The target as code; ""."""
+        return ast.unparse(self.target) if self.target is not None else ""
+
+    @property
+    def statement(self) -> ast.stmt:
+        """The statement around it."""
+        return statement(self.call)
+
+
+# The tree.
+
+
+def statement(node: ast.AST) -> ast.stmt:
+    """The smallest statement around a node."""
+    found: ast.AST | None = node
+    while found is not None and not isinstance(found, ast.stmt):
+        found = parent(found)
+    assert isinstance(found, ast.stmt)
+    return found
+
+
+def home(node: ast.AST) -> Function | None:
+    """The function that a node is in; None at the level of the module or a class."""
+    found = parent(node)
+    while found is not None and not isinstance(found, FUNCTIONS):
+        found = parent(found)
+    return found
+
+
+def owner(node: ast.AST) -> ast.ClassDef | None:
+    """The class whose method a node is in."""
+    found = parent(node)
+    while found is not None and not isinstance(found, ast.ClassDef):
+        found = parent(found)
+    return found
+
+
+def block(node: ast.stmt) -> list[ast.stmt]:
+    """The statements that a statement stands among."""
+    above = parent(node)
+    lists = [getattr(above, name, None) for name in BLOCKS]
+    return next((one for one in lists if isinstance(one, list) and node in one), [node])
+
+
+def argument(call: ast.Call, position: int | None, name: str) -> ast.expr | None:
+    """An argument, by name or else by position."""
+    named = next((one.value for one in call.keywords if one.arg == name), None)
+    if named is not None or position is None or len(call.args) <= position:
+        return named
+    plain = not any(isinstance(one, ast.Starred) for one in call.args[: position + 1])
+    return call.args[position] if plain else None
+
+
+def removed(source: Source, node: ast.stmt) -> Edit:
+    """Takes a statement out; where it stands alone, `pass` takes its place."""
+    if len(block(node)) == 1:
+        return source.replaced(node, "pass")
+    return Edit(node.lineno, node.end_lineno or node.lineno, "")
+
+
+# What is known where.
+
+
+def known(source: Source, code: str | ast.expr, site: ast.AST, line: int | None = None) -> bool:
+    """Whether all names of an expression have a value where `site` stands.
+
+    Args:
+        source: The file.
+        code: The expression.
+        site: A node in the scope in question.
+        line: Where in that scope; by default the site's own line.
+    """
+    node = ast.parse(code, mode="eval").body if isinstance(code, str) else code
+    at = line if line is not None else int(getattr(site, "lineno", 0))
+    inner = {name.id for one in ast.walk(node) if isinstance(one, ast.comprehension) for name in _names(one.target)}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and part.id not in inner and not _name_known(source, part.id, site, at):
+            return False
+        own = isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
+        if own and not _own_known(source, last_name(part), site, at):
+            return False
+    return True
+
+
+def _name_known(source: Source, name: str, site: ast.AST, line: int) -> bool:
+    function = home(site)
+    scope: Function | None = function
+    while scope is not None:
+        arguments = scope.args
+        given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        if name in {one.arg for one in given if one is not None}:
+            return True
+        lines = [at for at, bound in _bound(source, scope) if bound == name]
+        if lines:
+            return scope is not function or min(lines) < line
+        scope = home(scope)
+    lines = [at for at, bound in _bound(source, None) if bound == name]
+    if lines:
+        return function is not None or min(lines) < line
+    return hasattr(builtins, name)
+
+
+def _bound(source: Source, scope: Function | None) -> list[tuple[int, str]]:
+    """The names that a scope binds, and where."""
+    found: list[tuple[int, str]] = []
+    for node in source.nodes(ast.Name, ast.Import, ast.ImportFrom, ast.ClassDef, *FUNCTIONS):
+        if home(node) is not scope or (scope is None and _in_class(node)):
+            continue
+        if isinstance(node, ast.Name):
+            found += [(node.lineno, node.id)] if isinstance(node.ctx, ast.Store) else []
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found += [(node.lineno, (one.asname or one.name).partition(".")[0]) for one in node.names]
+        else:
+            found.append((node.lineno, node.name))  # type: ignore[attr-defined]
+    return found
+
+
+def _in_class(node: ast.AST) -> bool:
+    return owner(node) is not None
+
+
+def _names(node: ast.AST) -> list[ast.Name]:
+    return [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+
+
+def _own_known(source: Source, name: str, site: ast.AST, line: int) -> bool:
+    """Whether the class around a site has an attribute by then."""
+    home_class, function = owner(site), home(site)
+    if home_class is None or function is None:
+        return False
+    if any(isinstance(one, FUNCTIONS) and one.name == name for one in home_class.body):
+        return True
+    for node in ast.walk(home_class):
+        stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name
+        if stored and ast.unparse(node) == f"self.{name}" and (home(node) is not function or node.lineno < line):  # type: ignore[attr-defined]
+            return True
+    return False
+
+
+def spell(source: Source, dotted: str) -> str | None:
+    """How a file calls something of PyTorch's: `optim.SGD` for `torch.optim.SGD`; None if it imports no part of it."""
+    best: tuple[int, str] | None = None
+    for node in source.nodes(ast.Import, ast.ImportFrom):
+        assert isinstance(node, ast.Import | ast.ImportFrom)
+        for one in node.names if home(node) is None else ():
+            if isinstance(node, ast.ImportFrom):
+                full, local = f"{node.module}.{one.name}", one.asname or one.name
+            elif one.asname:
+                full, local = one.name, one.asname
+            else:
+                full = local = one.name.partition(".")[0]
+            if (dotted == full or dotted.startswith(full + ".")) and (best is None or len(full) > best[0]):
+                best = len(full), local + dotted[len(full) :]
+    return best[1] if best else None
+
+
+def unused(source: Source, *names: str) -> str:
+    """The first of some names that a file does not use yet."""
+    taken = {last_name(node) for node in source.nodes(ast.Name, ast.Attribute)}
+    taken |= {one.arg for one in source.nodes(ast.arg)} | {bound for _, bound in _bound(source, None)}
+    return next((name for name in names if name not in taken), names[0] + "_")
+
+
+# Constructions and loops.
+
+
+def made(setup: Setup, place: Place | None, *names: str) -> Made | None:
+    """The construction that stands at a place."""
+    source = setup.text(place)
+    call = source.call_at(place.line, *names) if source is not None and place is not None else None
+    if source is None or call is None:
+        return None
+    around = statement(call)
+    targets = around.targets if isinstance(around, ast.Assign) and around.value is call else []
+    target = targets[0] if len(targets) == 1 and isinstance(targets[0], ast.Name | ast.Attribute) else None
+    return Made(source, call, target)
+
+
+def optimizer_made(setup: Setup) -> Made | None:
+    """Where the optimizer is made."""
+    return made(setup, setup.optimizer_place, setup.algorithm)
+
+
+def loader_made(setup: Setup) -> Made | None:
+    """Where the training loader is made."""
+    kind = type(setup.train.loader).__name__ if setup.train is not None else ""
+    return made(setup, setup.train.place, kind) if setup.train is not None else None
+
+
+def epoch_loop(setup: Setup) -> tuple[Source, Loop] | None:
+    """The loop over epochs."""
+    train = setup.trace.train_loader()
+    for event in setup.trace.of("iterate"):
+        if train is None or event["loader"] != id(train) or not event["rounds"]:
+            continue
+        line = event["rounds"][1]
+        sources = [one for one in (setup.source, *setup.files.values()) if one is not None]
+        loops: list[tuple[Source, Loop]] = []
+        for one in sources:
+            loops += [(one, n) for n in one.nodes(ast.stmt) if isinstance(n, LOOPS) and n.lineno == line]
+        own = [pair for pair in loops if event.place is not None and pair[0].path == event.place.path]
+        chosen = own or loops
+        return chosen[0] if len(chosen) == 1 else None
+    return None
+
+
+def batch_loop(setup: Setup) -> tuple[Source, ast.For] | None:
+    """The loop over the training batches."""
+    train = setup.trace.train_loader()
+    for event in setup.trace.of("iterate"):
+        source = setup.text(event.place)
+        if train is None or event["loader"] != id(train) or source is None or event.place is None:
+            continue
+        line = event.place.line
+        for loop in source.enclosing(line, ast.For):
+            if loop.iter.lineno <= line <= (loop.iter.end_lineno or 0):
+                return source, loop
+        return None
+    return None
+
+
+def optimizer_step(setup: Setup) -> tuple[Source, ast.stmt, str] | None:
+    """The statement that steps the optimizer, and what the optimizer is called there."""
+    train = setup.optimizer
+    for event in setup.trace.of("step"):
+        source = setup.text(event.place)
+        if source is None or event.place is None or event["optimizer"] != id(train):
+            continue
+        call = source.call_at(event.place.line, "step")
+        if call is None or not isinstance(call.func, ast.Attribute):
+            return None
+        scaled = bool(call.args) and isinstance(call.args[0], ast.Name | ast.Attribute)
+        return source, statement(call), source.segment(call.args[0] if scaled else call.func.value)
+    return None
+
+
+def epochs_text(setup: Setup, source: Source, site: ast.AST, line: int | None = None) -> str | None:
+    """The number of epochs as it can be written at a site: by name where the name is known there."""
+    found = epoch_loop(setup)
+    if found is not None and found[0] is source and isinstance(found[1], ast.For):
+        text = _rounds(found[1])
+        if text is not None and known(source, text, site, line):
+            return text
+    return str(setup.epochs) if setup.epochs else None
+
+
+def _rounds(loop: ast.For) -> str | None:
+    """What a loop over a range counts up to."""
+    call = next((n for n in ast.walk(loop.iter) if isinstance(n, ast.Call) and called(n) in ("range", "trange")), None)
+    if call is None or len(call.args) not in (1, 2):
+        return None
+    last = call.args[-1]
+    if len(call.args) == 1:
+        return ast.unparse(last)
+    first = call.args[0]
+    plus = isinstance(last, ast.BinOp) and isinstance(last.op, ast.Add) and ast.unparse(last.right) == "1"
+    if isinstance(first, ast.Constant) and first.value == 1 and plus:
+        return ast.unparse(last.left)  # type: ignore[attr-defined]
+    if (isinstance(first, ast.Constant) and first.value == 0) or "start" in ast.unparse(first).lower():
+        return ast.unparse(last)
+    return None
+
+
+def loader_text(setup: Setup, source: Source, site: ast.AST, line: int | None = None) -> str | None:
+    """The training loader as it is called at a site."""
+    built, loop = loader_made(setup), batch_loop(setup)
+    candidates = [built.name] if built is not None and built.source is source else []
+    if loop is not None and loop[0] is source:
+        inner: ast.expr = loop[1].iter
+        while isinstance(inner, ast.Call) and inner.args:
+            inner = inner.args[0]
+        candidates += [ast.unparse(inner)] if isinstance(inner, ast.Name | ast.Attribute) else []
+    return next((one for one in candidates if one and known(source, one, site, line)), None)
+
+
+# Declarations.
+
+
+def declaration(source: Source, value: ast.expr | None) -> ast.Constant | None:
+    """The constant behind a name: `RATE = 0.1`, the default of an argument, a field, an entry of a dictionary."""
+    if isinstance(value, ast.UnaryOp | ast.Constant) or value is None:
+        return None
+    name = last_name(value)
+    found: list[ast.expr | None] = []
+    if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
+        name = str(value.slice.value)
+        pairs = [pair for one in source.nodes(ast.Dict) for pair in zip(one.keys, one.values, strict=True)]
+        found = [entry for key, entry in pairs if isinstance(key, ast.Constant) and key.value == name]
+    elif isinstance(value, ast.Name):
+        found = _assigned(source, value)
+    elif isinstance(value, ast.Attribute):
+        for call in source.calls("add_argument"):
+            names = [str(one.value).lstrip("-").replace("-", "_") for one in call.args if isinstance(one, ast.Constant)]
+            dest = argument(call, None, "dest")
+            names = [str(dest.value)] if isinstance(dest, ast.Constant) else names
+            found += [argument(call, None, "default")] if name in names else []
+        for node in source.nodes(ast.AnnAssign, ast.Assign):
+            assert isinstance(node, ast.Assign | ast.AnnAssign)
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            field = isinstance(parent(node), ast.ClassDef) and any(last_name(one) == name for one in targets)
+            own = any(isinstance(one, ast.Attribute) and one.attr == name for one in targets)
+            found += [node.value] if field or own else []
+    return found[0] if len(found) == 1 and isinstance(found[0], ast.Constant) else None
+
+
+def _assigned(source: Source, name: ast.Name) -> list[ast.expr | None]:
+    """All that a name is given in its scope; nothing where that is a parameter's."""
+    scope = home(name)
+    while scope is not None:
+        if name.id in {one.arg for one in source.nodes(ast.arg) if home(one) is scope}:
+            return []
+        if any(bound == name.id for _, bound in _bound(source, scope)):
+            break
+        scope = home(scope)
+    found: list[ast.expr | None] = []
+    for node in source.nodes(ast.Name):
+        if node.id == name.id and isinstance(node.ctx, ast.Store) and home(node) is scope:
+            above = parent(node)
+            plain = isinstance(above, ast.Assign | ast.AnnAssign)
+            found.append(above.value if plain else None)  # type: ignore[union-attr]
+    return found
+
+
+def given(setup: Setup, source: Source, value: ast.expr | None, old: float | None, new: str) -> Edit | None:
+    """Other code for a value: where it is declared, if that is what counts, else where it is used."""
+    behind = declaration(source, value)
+    if behind is not None and isinstance(behind.value, int | float) and (old is None or behind.value == old):
+        return source.replaced(behind, new)
+    return source.replaced(value, new) if value is not None else None
