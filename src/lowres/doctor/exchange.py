@@ -2,12 +2,15 @@
 
 import ast
 
-from lowres.doctor.findings import Edit, Fix
-from lowres.doctor.remedies import argument, given, optimizer_made, spell
+from lowres.doctor.calls import argument
+from lowres.doctor.findings import Fix
+from lowres.doctor.remedies import given, optimizer_made, spell
 from lowres.doctor.setup import Setup
 
 CONVOLUTIONAL = ("residual", "depthwise", "densely", "plain deep network with norms")
 """Kinds of networks that SGD with momentum trains best from scratch."""
+KEPT = ("params", "lr", "weight_decay", "maximize", "foreach", "differentiable")
+"""Options that SGD has as well."""
 OF_SGD = 0.02
 """Rates from here on are SGD's; no kind of Adam is trained at them."""
 
@@ -27,25 +30,25 @@ def in_sgd_s_place(setup: Setup, always: bool = False) -> Fix | None:
         return None
     if not always and rates.peak < OF_SGD:
         return None
-    parameters, rate = argument(built.call, 0, "params"), argument(built.call, 1, "lr")
-    func = spell(built.source, "torch.optim.SGD")
-    if parameters is None or func is None:
+    call, source = built.call, built.source
+    func = spell(source, "torch.optim.SGD")
+    if func is None or len(call.args) > 2 or any(isinstance(one, ast.Starred) for one in call.args):
         return None
     batch = (setup.train.batch_size if setup.train is not None else None) or 128
     usual = 0.1 * min(max(batch / 128, 0.25), 8)
-    edits: list[Edit] = []
-    text = built.source.segment(rate) if rate is not None else f"{usual:g}"
-    if rate is None or not usual / 4 <= rates.peak <= usual * 3:
-        edit = given(setup, built.source, rate, rates.peak, f"{usual:g}")
-        if edit is not None and not built.call.lineno <= edit.line <= (built.call.end_lineno or 0):
-            edits.append(edit)
-        else:
-            text = f"{usual:g}"
-    decay = argument(built.call, None, "weight_decay")
-    value = max((float(group.get("weight_decay") or 0) for group in setup.groups), default=0.0)
-    worth = built.source.segment(decay) if decay is not None and 1e-4 <= value <= 1e-3 else "5e-4"
-    new = f"{func}({built.source.segment(parameters)}, lr={text}, momentum=0.9, weight_decay={worth})"
-    return built.source.fix("SGD with momentum", built.source.replaced(built.call, new), *edits)
+    rate = argument(call, "lr")
+    edits = [source.replaced(call.func, func)]
+    edits += [source.keyword_removed(call, one.arg) for one in call.keywords if one.arg not in KEPT and one.arg]
+    if rate is None:
+        edits.append(source.with_keyword(call, "lr", f"{usual:g}"))
+    elif not usual / 4 <= rates.peak <= usual * 3:
+        own = given(source, rate, rates.peak, f"{usual:g}")
+        edits += [own] if own is not None else []
+    decay = max((float(group.get("weight_decay") or 0) for group in setup.groups), default=0.0)
+    edits.append(source.with_keyword(call, "momentum", "0.9"))
+    if not 1e-4 <= decay <= 1e-3:
+        edits.append(source.with_keyword(call, "weight_decay", "5e-4"))
+    return source.fix("SGD with momentum", *edits)
 
 
 def decoupled(setup: Setup, decay: float) -> Fix:
@@ -55,11 +58,7 @@ def decoupled(setup: Setup, decay: float) -> Fix:
     func = spell(built.source, "torch.optim.AdamW") if built is not None else None
     if built is None or func is None:
         return Fix("AdamW", code=code)
-    parts = [built.source.segment(one) for one in built.call.args]
-    parts += [built.source.segment(one) for one in built.call.keywords if one.arg != "weight_decay"]
-    value = argument(built.call, None, "weight_decay")
-    kept = built.source.segment(value) if isinstance(value, ast.expr) and decay >= 0.01 else "0.05"
-    if len(built.call.args) > 4:  # the decay by position
-        return Fix("AdamW", code=code)
-    text = f"{func}({', '.join(parts)}, weight_decay={kept})"
-    return built.source.fix("AdamW", built.source.replaced(built.call, text))
+    edits = [built.source.replaced(built.call.func, func)]
+    if decay < 0.01:
+        edits.append(built.source.with_keyword(built.call, "weight_decay", "0.05"))
+    return built.source.fix("AdamW", *edits)

@@ -7,13 +7,14 @@ import ast
 import builtins
 from dataclasses import dataclass
 
-from lowres.doctor.findings import Edit, Place
+from lowres.doctor.calls import argument, called, last_name
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Place
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import LOOPS, Loop, Source, called, last_name, parent
+from lowres.doctor.source import LOOPS, Loop, Source, parent
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-BLOCKS = ("body", "orelse", "finalbody")
 
 
 @dataclass(frozen=True)
@@ -67,29 +68,6 @@ def owner(node: ast.AST) -> ast.ClassDef | None:
     while found is not None and not isinstance(found, ast.ClassDef):
         found = parent(found)
     return found
-
-
-def block(node: ast.stmt) -> list[ast.stmt]:
-    """The statements that a statement stands among."""
-    above = parent(node)
-    lists = [getattr(above, name, None) for name in BLOCKS]
-    return next((one for one in lists if isinstance(one, list) and node in one), [node])
-
-
-def argument(call: ast.Call, position: int | None, name: str) -> ast.expr | None:
-    """An argument, by name or else by position."""
-    named = next((one.value for one in call.keywords if one.arg == name), None)
-    if named is not None or position is None or len(call.args) <= position:
-        return named
-    plain = not any(isinstance(one, ast.Starred) for one in call.args[: position + 1])
-    return call.args[position] if plain else None
-
-
-def removed(source: Source, node: ast.stmt) -> Edit:
-    """Takes a statement out; where it stands alone, `pass` takes its place."""
-    if len(block(node)) == 1:
-        return source.replaced(node, "pass")
-    return Edit(node.lineno, node.end_lineno or node.lineno, "")
 
 
 # What is known where.
@@ -325,9 +303,9 @@ def declaration(source: Source, value: ast.expr | None) -> ast.Constant | None:
     elif isinstance(value, ast.Attribute):
         for call in source.calls("add_argument"):
             names = [str(one.value).lstrip("-").replace("-", "_") for one in call.args if isinstance(one, ast.Constant)]
-            dest = argument(call, None, "dest")
+            dest = argument(call, "dest")
             names = [str(dest.value)] if isinstance(dest, ast.Constant) else names
-            found += [argument(call, None, "default")] if name in names else []
+            found += [argument(call, "default")] if name in names else []
         for node in source.nodes(ast.AnnAssign, ast.Assign):
             assert isinstance(node, ast.Assign | ast.AnnAssign)
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -355,7 +333,7 @@ def _assigned(source: Source, name: ast.Name) -> list[ast.expr | None]:
     return found
 
 
-def given(setup: Setup, source: Source, value: ast.expr | None, old: float | None, new: str) -> Edit | None:
+def given(source: Source, value: ast.expr | None, old: float | None, new: str) -> Edit | None:
     """Other code for a value: where it is declared, if that is what counts, else where it is used."""
     behind = declaration(source, value)
     if behind is not None and isinstance(behind.value, int | float) and (old is None or behind.value == old):

@@ -4,13 +4,13 @@ import ast
 
 from torch.optim import lr_scheduler
 
-from lowres.doctor.findings import Edit, Fix
+from lowres.doctor.calls import argument
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Fix
 from lowres.doctor.rates import Rates, simulate
 from lowres.doctor.remedies import (
     Made,
-    argument,
     batch_loop,
-    block,
     epoch_loop,
     epochs_text,
     home,
@@ -19,7 +19,6 @@ from lowres.doctor.remedies import (
     made,
     optimizer_made,
     optimizer_step,
-    removed,
     spell,
     statement,
     unused,
@@ -209,19 +208,20 @@ def mended(setup: Setup) -> Fix:
         return Fix(title, code=f"T_max={steps}")
     kind = type(setup.scheduler).__name__
     if kind == "CosineAnnealingLR":
-        return built.source.fix(title, _set(built, 1, "T_max", horizon))
+        return built.source.fix(title, built.source.with_keyword(built.call, "T_max", horizon))
     if kind == "OneCycleLR":
-        return built.source.fix(title, _one_cycle(built, horizon))
+        return built.source.fix(title, *_one_cycle(built, horizon))
     if kind == "MultiStepLR" and how == EPOCH and steps >= 10 and _gamma(built) <= 0.3:
         return built.source.fix(
-            "milestones within the training", _set(built, 1, "milestones", f"[{steps // 2}, {steps * 4 // 5}]")
+            "milestones within the training",
+            built.source.with_keyword(built.call, "milestones", f"[{steps // 2}, {steps * 4 // 5}]"),
         )
     return into_cosine(setup, built, horizon)
 
 
 def into_cosine(setup: Setup, built: Made, horizon: str, *edits: Edit) -> Fix:
     """A cosine over the whole training in a schedule's place."""
-    optimizer = argument(built.call, 0, "optimizer")
+    optimizer = argument(built.call, "optimizer")
     title = "decay over the whole training"
     spelled = spell(built.source, "torch.optim.lr_scheduler.CosineAnnealingLR")
     if optimizer is None or spelled is None:
@@ -252,7 +252,7 @@ def plateau_fix(setup: Setup, mode: str, step: ast.Call) -> Fix:
         fix = into_cosine(setup, built, horizon, built.source.replaced(step, f"{ast.unparse(step.func)}()"))
         if fix.edits:
             return Fix(f"{title}; better a cosine, since its patience is short", fix.path, fix.edits, fix.diff)
-    return built.source.fix(title, _set(built, 1, "mode", repr(mode)))
+    return built.source.fix(title, built.source.with_keyword(built.call, "mode", repr(mode)))
 
 
 def _moved(setup: Setup, built: Made, how: str) -> Fix | None:
@@ -266,10 +266,10 @@ def _moved(setup: Setup, built: Made, how: str) -> Fix | None:
         return None
     stepped = statement(call)
     edit = step_each(setup, built, built.name, how)
-    if edit is None or len(block(stepped)) == 1:
+    if edit is None:
         return None
     title = "step it once an epoch" if how == EPOCH else "step it after each batch, which its horizon counts"
-    return built.source.fix(title, removed(built.source, stepped), edit)
+    return built.source.fix(title, built.source.removed(stepped), edit)
 
 
 def _horizon(setup: Setup, source: Source, site: ast.stmt, how: str) -> str | None:
@@ -287,23 +287,14 @@ def _horizon(setup: Setup, source: Source, site: ast.stmt, how: str) -> str | No
     return str(setup.rates.steps) if setup.rates is not None and setup.rates.steps else None
 
 
-def _set(built: Made, position: int, name: str, text: str) -> Edit:
-    """An argument of a construction, given by name or by position, set."""
-    value = argument(built.call, position, name)
-    return (
-        built.source.replaced(value, text) if value is not None else built.source.with_keyword(built.call, name, text)
-    )
-
-
-def _one_cycle(built: Made, horizon: str) -> Edit:
+def _one_cycle(built: Made, horizon: str) -> list[Edit]:
     """One cycle over so many steps, whatever it counted before."""
-    kept = [built.source.segment(one) for one in built.call.args[:2]]
-    counts = ("total_steps", "epochs", "steps_per_epoch")
-    kept += [f"{one.arg}={built.source.segment(one.value)}" for one in built.call.keywords if one.arg not in counts]
-    func = built.source.segment(built.call.func)
-    return built.source.replaced(built.call, f"{func}({', '.join(kept)}, total_steps={horizon})")
+    given = {one.arg for one in built.call.keywords}
+    gone = [name for name in ("epochs", "steps_per_epoch") if name in given]
+    edits = [built.source.keyword_removed(built.call, name) for name in gone]
+    return [*edits, built.source.with_keyword(built.call, "total_steps", horizon)]
 
 
 def _gamma(built: Made) -> float:
-    value = argument(built.call, 2, "gamma")
+    value = argument(built.call, "gamma")
     return float(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, float | int) else 0.1

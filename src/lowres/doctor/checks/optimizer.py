@@ -4,11 +4,12 @@ import ast
 import copy
 import re
 
+from lowres.doctor.calls import called, last_name
 from lowres.doctor.exchange import decoupled, in_sgd_s_place
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.remedies import Made, argument, known, optimizer_made
+from lowres.doctor.remedies import Made, known, optimizer_made, spell
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source, called, last_name, parent
+from lowres.doctor.source import Source, parent
 
 DEAD = {
     "weight_decay": re.compile(r"^(weight_?decay|wd|l2(_reg)?)$", re.IGNORECASE),
@@ -78,12 +79,10 @@ def _pass_it(setup: Setup, option: str, value: str, unused: tuple[Source, int, s
         return Fix(f"pass {option}={value}", code=f"{setup.algorithm}(..., {option}={value})")
     if unused is not None:
         value = _named(built, unused) or (f"{unused[3]}" if isinstance(unused[3], int | float) else value)
-    call, source = built.call, built.source
-    edits = [source.with_keyword(call, option, value)]
-    position = {"momentum": 2, "weight_decay": 4 if setup.algorithm == "SGD" else 5}.get(option)
-    if argument(call, None, option) is None and (by_position := argument(call, position, option)) is not None:
-        edits = [source.replaced(by_position, value)]
-    return source.fix(f"pass {option}={value}", *edits)
+    edits = [built.source.with_keyword(built.call, option, value)]
+    if option == "weight_decay" and setup.algorithm == "Adam" and spell(built.source, "torch.optim.AdamW"):
+        edits.append(built.source.replaced(built.call.func, spell(built.source, "torch.optim.AdamW") or ""))
+    return built.source.fix(f"pass {option}={value}", *edits)
 
 
 def _named(built: Made, unused: tuple[Source, int, str, object]) -> str | None:
@@ -199,7 +198,7 @@ def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None)
     if built is None or rates is None or prior is None or best is None or rates.peak > 0.25 * prior[0]:
         return fix
     rate = set_rate(setup, best)
-    if not fix.edits or not rate.edits or {one.line for one in fix.edits} & {one.line for one in rate.edits}:
+    if not fix.edits or not rate.edits:
         return fix
     return built.source.fix(f"{fix.title}, and {rate.title}", *fix.edits, *rate.edits)
 

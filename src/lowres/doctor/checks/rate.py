@@ -2,9 +2,10 @@
 
 import math
 
+from lowres.doctor.calls import argument
 from lowres.doctor.exchange import in_sgd_s_place
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.remedies import argument, given, loader_made, optimizer_made
+from lowres.doctor.remedies import given, loader_made, optimizer_made
 from lowres.doctor.reschedule import schedule_made
 from lowres.doctor.setup import Setup
 
@@ -52,10 +53,10 @@ def set_rate(setup: Setup, rate: float) -> Fix:
     if built is None or (one_cycle is not None and one_cycle.source is not built.source):
         return Fix(title, code=f"lr={text}")
     edits = []
-    for one, position, name in ((built, 1, "lr"), (one_cycle, 1, "max_lr")):
-        value = argument(one.call, position, name) if one is not None else None
+    for one, name in ((built, "lr"), (one_cycle, "max_lr")):
+        value = argument(one.call, name) if one is not None else None
         peak = setup.rates.peak if setup.rates is not None else None
-        own = given(setup, built.source, value, peak, text)
+        own = given(built.source, value, peak, text)
         edits += [own] if own is not None else []
     if not edits:
         return built.source.fix(title, built.source.with_keyword(built.call, "lr", text))
@@ -159,9 +160,9 @@ def _smaller_batches(setup: Setup) -> Fix:
     images = 128 * peak / 0.1 if setup.algorithm == "SGD" else 128
     size = 2 ** round(math.log2(min(max(images, 64), 512)))
     title, built = f"batches of {size}", loader_made(setup)
-    value = argument(built.call, 1, "batch_size") if built is not None else None
+    value = argument(built.call, "batch_size") if built is not None else None
     old = setup.train.batch_size if setup.train is not None else None
-    edit = given(setup, built.source, value, old, str(size)) if built is not None else None
+    edit = given(built.source, value, old, str(size)) if built is not None else None
     if built is None or edit is None:
         return Fix(title, code=f"batch_size={size}")
     return built.source.fix(title, edit)
