@@ -5,6 +5,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+SPAN = ("lineno", "col_offset", "end_lineno", "end_col_offset")
+"""How `ast` says from where to where a node reaches."""
+
 
 def called(node: ast.Call) -> str:
     """The last name of what is called: `SGD` of `torch.optim.SGD(...)`."""
@@ -56,9 +59,8 @@ def template_of(node: ast.AST, text: str) -> str:
     same = [one for one in ast.walk(tree) if isinstance(one, type(node)) and ast.dump(one) == ast.dump(node)]
     if len(same) != 1 or "{}" in text or same[0] is tree.body:
         return ""
-    found = same[0]
-    lines = text.strip().encode().splitlines(keepends=True)
-    start = sum(map(len, lines[: found.lineno - 1])) + found.col_offset  # type: ignore[attr-defined]
-    end = sum(map(len, lines[: found.end_lineno - 1])) + found.end_col_offset  # type: ignore[attr-defined]
     code = text.strip().encode()
+    lines = [len(line) for line in code.splitlines(keepends=True)]
+    line, column, end, end_column = (getattr(same[0], one) for one in SPAN)
+    start, end = sum(lines[: line - 1]) + column, sum(lines[: end - 1]) + end_column
     return (code[:start] + b"{}" + code[end:]).decode()

@@ -32,7 +32,7 @@ def with_imports(tree: ast.Module, edits: Sequence[Edit]) -> list[Edit]:
 
 def _start(node: ast.stmt) -> int:
     decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(one.lineno for one in decorators)])
+    return int(min([node.lineno, *(one.lineno for one in decorators)]))
 
 
 def _anchor(above: Sequence[ast.stmt], first: int) -> ast.stmt | None:

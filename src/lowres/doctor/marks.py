@@ -21,7 +21,7 @@ _MOVING = "# lowres-mark "
 
 def mark(node: Any, codes: Sequence[str]) -> Any:
     """A statement with a mark to come; of codes that are empty there is none."""
-    names = list(dict.fromkeys(name for one in codes for name in one.split(", ") if name))
+    names = sorted({name for one in codes for name in one.split(", ") if name})
     if not names:
         return node
     field = "lines_after_decorators" if getattr(node, "decorators", ()) else "leading_lines"

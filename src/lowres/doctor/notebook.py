@@ -37,3 +37,46 @@ def _without_magic(line: str) -> str:
         return line
     indent = line[: len(line) - len(line.lstrip())]
     return f"{indent}pass  # {line.strip()}"
+
+
+def rebuilt(path: Path, text: str, after: str) -> str:
+    """A notebook with the cells of an edited script; changed cells lose their outputs, magics come back.
+
+    Args:
+        path: Its name, for errors.
+        text: The notebook's JSON.
+        after: What `notebook` gave, edited; the comments that head the cells are still there.
+
+    Raises:
+        UserError: The cells cannot be told apart: the code has comments like those that head them.
+    """
+    value = json.loads(text)
+    numbers = [i for i, cell in enumerate(value["cells"], start=1) if cell["cell_type"] == "code"]
+    before, edited = (_cells(one, numbers) for one in (notebook(path, text), after))
+    sources = {number: "".join(value["cells"][number - 1]["source"]) for number in numbers}
+    if any(before.get(n, "").rstrip() != _without_magics(sources[n]).rstrip() for n in numbers) or len(edited) < len(
+        numbers
+    ):
+        raise UserError(f"{path} cannot be patched: it has comments like `# %% cell 1` of its own")
+    for number in numbers:
+        if edited[number] == before[number]:
+            continue
+        cell = value["cells"][number - 1]
+        plain = sources[number].splitlines()
+        magics = {_without_magic(line): line for line in plain if MAGIC.match(line)}
+        code = "\n".join(magics.get(line, line) for line in edited[number].rstrip("\n").split("\n"))
+        cell["source"] = code.splitlines(keepends=True) if isinstance(cell["source"], list) else code
+        cell["outputs"], cell["execution_count"] = [], None
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cells(text: str, numbers: list[int]) -> dict[int, str]:
+    """The cells of a script, by number; headers count only in their order."""
+    cells: dict[int, list[str]] = {}
+    left = list(numbers)
+    for line in text.split("\n"):
+        if left and line == f"# %% cell {left[0]}":
+            current = cells.setdefault(left.pop(0), [])
+        elif cells:
+            current.append(line)
+    return {number: "\n".join(lines) for number, lines in cells.items()}

@@ -133,7 +133,7 @@ class _Patcher(cst.CSTTransformer):
 
     def on_leave(self, original_node: cst.CSTNode, updated_node: Any) -> Any:
         """Makes the edits of a node, whose parts have been edited."""
-        node = super().on_leave(original_node, updated_node)
+        node: Any = super().on_leave(original_node, updated_node)
         self._around.pop()
         if isinstance(original_node, cst.BaseExpression):
             return self._expression(original_node, node)

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from lowres.doctor.calls import argument, called, last_name, template_of
-from lowres.doctor.edits import Edit, Kind, Unpatchable
+from lowres.doctor.calls import SPAN, argument, called, last_name, template_of
+from lowres.doctor.edits import Edit, Kind, Span, Unpatchable
 from lowres.doctor.findings import Fix
 from lowres.doctor.imports import with_imports
 from lowres.doctor.notebook import notebook
@@ -150,9 +150,12 @@ class Source:
         return Edit("imported", code=code)
 
     def _edit(self, kind: Kind, node: ast.AST, code: str = "", name: str = "") -> Edit:
-        start = (node.lineno, node.col_offset)  # type: ignore[attr-defined]
-        end = (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-        return Edit(kind, start[0], self._column(*start), end[0], self._column(*end), code, name)
+        return Edit(kind, *self.span(node), code, name)
+
+    def span(self, node: ast.AST) -> Span:
+        """Where a node begins and ends: lines from 1, columns in characters from 0."""
+        line, column, end, end_column = (getattr(node, one) for one in SPAN)
+        return line, self._column(line, column), end, self._column(end, end_column)
 
     def _column(self, line: int, column: int) -> int:
         """A column in characters; those of the tree count bytes of UTF-8."""
