@@ -163,12 +163,10 @@ def schedule_made(setup: Setup) -> Made | None:
 
 
 def sound(rates: Rates | None) -> bool:
-    """Whether a curve comes down to a tenth, once, and not before a third of the training has passed."""
-    if rates is None or rates.error or rates.rises() > 1 or rates.last > 0.1 * rates.peak:
+    """Whether a curve comes down to a tenth, once, and is not far down before two fifths of the training."""
+    if rates is None or rates.error or rates.rises() > 1:
         return False
-    peak_at = rates.curve.index(rates.peak)
-    gone = next((i for i, r in enumerate(rates.curve) if i > peak_at and r < 1e-3 * rates.peak), len(rates.curve))
-    return gone >= 0.35 * len(rates.curve)
+    return rates.last <= 0.1 * rates.peak and rates.at(0.4) >= 0.2 * rates.peak
 
 
 def under(setup: Setup, how: str) -> Rates | None:

@@ -7,7 +7,7 @@ import re
 from lowres.doctor.calls import called, last_name
 from lowres.doctor.exchange import decoupled, in_sgd_s_place
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.remedies import Made, known, optimizer_made, spell
+from lowres.doctor.remedies import Made, home, known, optimizer_made, spell
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 
@@ -99,10 +99,9 @@ def _named(built: Made, unused: tuple[Source, int, str, object]) -> str | None:
         for one in call.args
         if isinstance(one, ast.Constant)
     }
-    for node in source.nodes(ast.Attribute):
-        if node.attr in arguments and known(source, node.value, built.call):
-            return f"{ast.unparse(node.value)}.{name}"
-    return None
+    read = [one for one in source.nodes(ast.Attribute) if one.attr in arguments]
+    read.sort(key=lambda one: home(one) is not home(built.call))
+    return next((f"{ast.unparse(one.value)}.{name}" for one in read if known(source, one.value, built.call)), None)
 
 
 @check(

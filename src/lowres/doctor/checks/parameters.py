@@ -54,7 +54,7 @@ def _all_in(setup: Setup, missing: list[str], stale: int) -> Fix:
         "build the optimizer last, from all parameters", code="optimizer = torch.optim.SGD(model.parameters(), ...)"
     )
     built = optimizer_made(setup)
-    if built is None or len(setup.trace.optimizers) > 1:
+    if built is None or len({event["optimizer"] for event in setup.trace.of("step")}) > 1:
         return manual
     if stale:
         return _exchanged_first(built, missing) or manual
