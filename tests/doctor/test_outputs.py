@@ -8,16 +8,26 @@ import pytest
 
 from lowres.app import doctor as verb
 from lowres.doctor import CHECKS, Finding, Fix, Place, Report, explain
-from lowres.doctor.findings import Edit, Found, check
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Found, check
 from lowres.doctor.pages import page
 from lowres.doctor.sarif import to_sarif
 from lowres.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-EDITS = (Edit(3, 3, "opt = SGD(p, momentum=0.9)"),)
+EDITS = (Edit("keyword", 3, 6, 3, 12, "0.9", "momentum"),)
+DIFF = """\
+--- a/train.py
++++ a/train.py
+@@ -2,2 +2,2 @@
+ p = 1
+-opt = SGD(p)
++opt = SGD(p, momentum=0.9)
+@@ -7,0 +8,1 @@
++scheduler.step()"""
 FINDING = Finding(
     "TR502", "SGD without <momentum>", "warning", 4.0, {"momentum": 0.0}, Place("a/train.py", 3),
-    Fix("pass momentum=0.9", "a/train.py", EDITS, "-opt = SGD(p)\n+opt = SGD(p, momentum=0.9)"), "cases", "C07",
+    Fix("pass momentum=0.9", "a/train.py", EDITS, DIFF), "cases", "C07",
 )  # fmt: skip
 REPORT = Report(
     "a/train.py", "1 fault found", (FINDING,), {"low": 94, "high": 95, "this_setup": 90}, {"epochs": 3}, ("n",)
@@ -77,7 +87,7 @@ def test_a_check_that_fails_takes_no_other_along(objects):
 
 def test_a_report_survives_json():
     assert Report.from_json(json.loads(json.dumps(REPORT.to_json()))) == REPORT
-    assert REPORT.to_json()["schema"] == 1
+    assert REPORT.to_json()["schema"] == 2
 
 
 def test_figures_that_json_has_no_word_for():
@@ -91,8 +101,11 @@ def test_sarif_has_rules_results_and_fixes():
     assert log["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == "TR502"
     assert result["level"] == "warning"
     assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == 3
-    replacement = result["fixes"][0]["artifactChanges"][0]["replacements"][0]
-    assert replacement["insertedContent"]["text"] == "opt = SGD(p, momentum=0.9)\n"
+    first, second = result["fixes"][0]["artifactChanges"][0]["replacements"]
+    assert first["insertedContent"]["text"] == "opt = SGD(p, momentum=0.9)\n"
+    assert (first["deletedRegion"]["startLine"], first["deletedRegion"]["endLine"]) == (3, 4)
+    assert second["insertedContent"]["text"] == "scheduler.step()\n"
+    assert (second["deletedRegion"]["startLine"], second["deletedRegion"]["endLine"]) == (8, 8)
 
 
 def test_the_page_escapes_what_it_quotes():

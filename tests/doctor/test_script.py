@@ -80,7 +80,7 @@ def test_what_looks_like_a_fault_is_left_alone(observe, program, name):
 
 
 def test_fixes_are_edits_of_the_program_s_own_lines(observe, program, tmp_path):
-    from lowres.doctor.findings import apply
+    from lowres.doctor.patch import apply
 
     text = program((", momentum=0.9", ""))
     fix = found(observe(text), "TR502").fix
