@@ -157,10 +157,13 @@ def registered(setup: Setup) -> Fix | None:
     """Lists and dictionaries of layers in a `ModuleList` or `ModuleDict`."""
     edits: dict[str, list[Edit]] = {}
     homes: dict[str, Source] = {}
+    known_layers = {id(one) for one in setup.model.modules()} if setup.model is not None else set()
     for module in setup.model.modules() if setup.model is not None else ():
         written = class_of(setup, module)
         for name, value in vars(module).items():
             if name.startswith("_") or written is None or not _holds_layers(value):
+                continue
+            if all(id(one) in known_layers for one in (value.values() if isinstance(value, dict) else value)):
                 continue
             source, node = written
             kind = "ModuleDict" if isinstance(value, dict) else "ModuleList"

@@ -62,7 +62,10 @@ def _longer(setup: Setup, full: int) -> Fix:
     if isinstance(last, ast.BinOp) and ast.unparse(last.right) == "1" and isinstance(last.op, ast.Add):
         last = last.left
     edit = given(source, last, setup.epochs, str(full))
-    if edit is None or (declaration(source, last) is None and not isinstance(last, ast.Constant)):
+    behind = declaration(source, last)
+    if edit is None or (behind is not None and behind.value != setup.epochs):  # the command line says otherwise
+        return manual
+    if declaration(source, last) is None and not isinstance(last, ast.Constant):
         return manual
     edits = [edit]
     built = schedule_made(setup)

@@ -3,7 +3,7 @@
 from torch.optim import lr_scheduler
 
 from lowres.doctor.checks.schedule import MEASURED, averaged, curve, place_of
-from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.reschedule import mended, plateau_fix
 from lowres.doctor.setup import Setup
 
@@ -186,6 +186,15 @@ def argument(setup: Setup) -> Found | None:
                 f"{type(seen.item).__name__}.step() is handed {event['given'][0]}",
                 {"given": event["given"]},
                 place=event.place,
-                fix=Fix("step() without argument", code="scheduler.step()"),
+                fix=_bare(setup, event.place),
             )
     return None
+
+
+def _bare(setup: Setup, place: Place | None) -> Fix:
+    """The step without its argument."""
+    source = setup.text(place)
+    call = source.call_at(place.line, "step") if source is not None and place is not None else None
+    if source is None or call is None:
+        return Fix("step() without argument", code="scheduler.step()")
+    return source.fix("step() without argument", source.replaced(call, f"{source.segment(call.func)}()"))

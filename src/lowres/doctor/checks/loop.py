@@ -6,7 +6,7 @@ from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.remedies import given, home, known, optimizer_made, optimizer_step, spell
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source
+from lowres.doctor.source import Source, parent
 from lowres.doctor.trace import Event
 
 
@@ -38,13 +38,15 @@ def stale(setup: Setup) -> Found | None:
 
 
 def _zero(setup: Setup, place: Place | None) -> Fix:
-    """`zero_grad` before the backward pass."""
+    """`zero_grad` before the backward pass; after the step, where several passes come before one."""
     title, source, step = "clear them before backward", setup.text(place), optimizer_step(setup)
     if source is None or place is None or step is None or step[0] is not source:
         return Fix(title, code="optimizer.zero_grad()")
     around = source.statement_at(place.line)
     if around is None or home(around) is not home(step[1]):
         return Fix(title, code="optimizer.zero_grad()")
+    if parent(around) is not parent(step[1]):
+        return source.fix("clear them after the step", source.after(step[1], f"{step[2]}.zero_grad()"))
     return source.fix(title, source.before(around.lineno, f"{step[2]}.zero_grad()"))
 
 

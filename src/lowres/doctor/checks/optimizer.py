@@ -241,7 +241,8 @@ def adam(setup: Setup) -> Found | None:
         {"optimizer": setup.algorithm},
         cost=1.0,
         place=setup.optimizer_place,
-        fix=Fix(
+        fix=in_sgd_s_place(setup, always=True)
+        or Fix(
             "SGD with momentum", code="torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)"
         ),
     )
