@@ -1,20 +1,17 @@
-"""Where a fix can be written: the loops, the optimizer's construction, declarations, and which names are known where.
+"""Where a fix can be written: the loops, the optimizer's construction, declarations.
 
 Every function returns None where it cannot be sure. A check then gives code to read in the place of a patch.
 """
 
 import ast
-import builtins
 from dataclasses import dataclass
 
 from lowres.doctor.calls import argument, called, last_name
 from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Place
+from lowres.doctor.scopes import bound_in, home, known, same, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Loop, Source, parent
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True)
@@ -40,137 +37,6 @@ class Made:
     def statement(self) -> ast.stmt:
         """The statement around it."""
         return statement(self.call)
-
-
-# The tree.
-
-
-def statement(node: ast.AST) -> ast.stmt:
-    """The smallest statement around a node."""
-    found: ast.AST | None = node
-    while found is not None and not isinstance(found, ast.stmt):
-        found = parent(found)
-    assert isinstance(found, ast.stmt)
-    return found
-
-
-def home(node: ast.AST) -> Function | None:
-    """The function that a node is in; None at the level of the module or a class."""
-    found = parent(node)
-    while found is not None and not isinstance(found, FUNCTIONS):
-        found = parent(found)
-    return found
-
-
-def owner(node: ast.AST) -> ast.ClassDef | None:
-    """The class whose method a node is in."""
-    found = parent(node)
-    while found is not None and not isinstance(found, ast.ClassDef):
-        found = parent(found)
-    return found
-
-
-# What is known where.
-
-
-def known(source: Source, code: str | ast.expr, site: ast.AST, line: int | None = None) -> bool:
-    """Whether all names of an expression have a value where `site` stands.
-
-    Args:
-        source: The file.
-        code: The expression.
-        site: A node in the scope in question.
-        line: Where in that scope; by default the site's own line.
-    """
-    node = ast.parse(code, mode="eval").body if isinstance(code, str) else code
-    at = line if line is not None else int(getattr(site, "lineno", 0))
-    inner = {name.id for one in ast.walk(node) if isinstance(one, ast.comprehension) for name in _names(one.target)}
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name) and part.id not in inner and not _name_known(source, part.id, site, at):
-            return False
-        own = isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
-        if own and not _own_known(source, last_name(part), site, at):
-            return False
-    return True
-
-
-def _name_known(source: Source, name: str, site: ast.AST, line: int) -> bool:
-    function = home(site)
-    scope: Function | None = function
-    while scope is not None:
-        arguments = scope.args
-        given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-        if name in {one.arg for one in given if one is not None}:
-            return True
-        lines = [at for at, bound in _bound(source, scope) if bound == name]
-        if lines:
-            return scope is not function or min(lines) < line
-        scope = home(scope)
-    lines = [at for at, bound in _bound(source, None) if bound == name]
-    if lines:
-        return function is not None or min(lines) < line
-    return hasattr(builtins, name)
-
-
-def _bound(source: Source, scope: Function | None) -> list[tuple[int, str]]:
-    """The names that a scope binds, and where."""
-    found: list[tuple[int, str]] = []
-    for node in source.nodes(ast.Name, ast.Import, ast.ImportFrom, ast.ClassDef, *FUNCTIONS):
-        if home(node) is not scope or (scope is None and _in_class(node)):
-            continue
-        if isinstance(node, ast.Name):
-            found += [(node.lineno, node.id)] if isinstance(node.ctx, ast.Store) else []
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found += [(node.lineno, (one.asname or one.name).partition(".")[0]) for one in node.names]
-        else:
-            found.append((node.lineno, node.name))  # type: ignore[attr-defined]
-    return found
-
-
-def _in_class(node: ast.AST) -> bool:
-    return owner(node) is not None
-
-
-def _names(node: ast.AST) -> list[ast.Name]:
-    return [one for one in ast.walk(node) if isinstance(one, ast.Name)]
-
-
-def _own_known(source: Source, name: str, site: ast.AST, line: int) -> bool:
-    """Whether the class around a site has an attribute by then."""
-    home_class, function = owner(site), home(site)
-    if home_class is None or function is None:
-        return False
-    if any(isinstance(one, FUNCTIONS) and one.name == name for one in home_class.body):
-        return True
-    for node in ast.walk(home_class):
-        stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name
-        if stored and ast.unparse(node) == f"self.{name}" and (home(node) is not function or node.lineno < line):  # type: ignore[attr-defined]
-            return True
-    return False
-
-
-def spell(source: Source, dotted: str) -> str | None:
-    """How a file calls something of PyTorch's: `optim.SGD` for `torch.optim.SGD`; None if it imports no part of it."""
-    best: tuple[int, str] | None = None
-    for node in source.nodes(ast.Import, ast.ImportFrom):
-        assert isinstance(node, ast.Import | ast.ImportFrom)
-        for one in node.names if home(node) is None else ():
-            if isinstance(node, ast.ImportFrom):
-                full, local = f"{node.module}.{one.name}", one.asname or one.name
-            elif one.asname:
-                full, local = one.name, one.asname
-            else:
-                full = local = one.name.partition(".")[0]
-            if (dotted == full or dotted.startswith(full + ".")) and (best is None or len(full) > best[0]):
-                best = len(full), local + dotted[len(full) :]
-    return best[1] if best else None
-
-
-def unused(source: Source, *names: str) -> str:
-    """The first of some names that a file does not use yet."""
-    taken = {last_name(node) for node in source.nodes(ast.Name, ast.Attribute)}
-    taken |= {one.arg for one in source.nodes(ast.arg)} | {bound for _, bound in _bound(source, None)}
-    return next((name for name in names if name not in taken), names[0] + "_")
 
 
 # Constructions and loops.
@@ -251,7 +117,7 @@ def epochs_text(setup: Setup, source: Source, site: ast.AST, line: int | None = 
     found = epoch_loop(setup)
     if found is not None and found[0] is source and isinstance(found[1], ast.For):
         text = _rounds(found[1])
-        if text is not None and known(source, text, site, line):
+        if text is not None and known(source, text, site, line) and same(source, text, found[1], site):
             return text
     return str(setup.epochs) if setup.epochs else None
 
@@ -277,11 +143,14 @@ def loader_text(setup: Setup, source: Source, site: ast.AST, line: int | None = 
     """The training loader as it is called at a site."""
     built, loop = loader_made(setup), batch_loop(setup)
     candidates = [built.name] if built is not None and built.source is source else []
+    if built is not None and not same(source, built.name or "0", built.call, site):
+        candidates = []
     if loop is not None and loop[0] is source:
         inner: ast.expr = loop[1].iter
         while isinstance(inner, ast.Call) and inner.args:
             inner = inner.args[0]
-        candidates += [ast.unparse(inner)] if isinstance(inner, ast.Name | ast.Attribute) else []
+        plain = isinstance(inner, ast.Name | ast.Attribute) and same(source, ast.unparse(inner), loop[1], site)
+        candidates += [ast.unparse(inner)] if plain else []
     return next((one for one in candidates if one and known(source, one, site, line)), None)
 
 
@@ -321,7 +190,7 @@ def _assigned(source: Source, name: ast.Name) -> list[ast.expr | None]:
     while scope is not None:
         if name.id in {one.arg for one in source.nodes(ast.arg) if home(one) is scope}:
             return []
-        if any(bound == name.id for _, bound in _bound(source, scope)):
+        if any(bound == name.id for _, bound in bound_in(source, scope)):
             break
         scope = home(scope)
     found: list[ast.expr | None] = []

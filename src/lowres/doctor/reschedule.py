@@ -13,16 +13,12 @@ from lowres.doctor.remedies import (
     batch_loop,
     epoch_loop,
     epochs_text,
-    home,
-    known,
     loader_text,
     made,
     optimizer_made,
     optimizer_step,
-    spell,
-    statement,
-    unused,
 )
+from lowres.doctor.scopes import home, known, spell, statement, unused
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Source
 

@@ -9,7 +9,8 @@ from lowres.doctor.calls import argument, called, last_name
 from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.layers import made_once, registered, sources
-from lowres.doctor.remedies import Made, known, optimizer_made
+from lowres.doctor.remedies import Made, optimizer_made
+from lowres.doctor.scopes import known
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 
