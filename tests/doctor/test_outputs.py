@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Found, check
 from lowres.doctor.pages import page
 from lowres.doctor.sarif import to_sarif
+from lowres.doctor.source import read
 from lowres.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -158,3 +160,88 @@ def test_explaining(capsys):
 def test_nothing_asked():
     with pytest.raises(UserError, match="name a script"):
         verb.run([])
+
+
+# Mended files.
+
+SCRIPT = "import torch\n\nopt = SGD(p)\nf()\n"
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """A script whose report has a fix for it, one by hand and a note."""
+    path = tmp_path / "train.py"
+    path.write_text(SCRIPT)
+    source = read(path)
+    sgd, f = source.calls("SGD", "f")
+    findings = (
+        replace(FINDING, fix=source.fix("pass momentum=0.9", source.with_keyword(sgd, "momentum", "0.9"))),
+        replace(FINDING, code="EV403", fix=Fix("hold images out", code="split(data)")),
+        replace(
+            FINDING, code="DA206", grade="note", fix=source.fix("shuffle", source.with_keyword(f, "shuffle", "True"))
+        ),
+    )
+    report = replace(REPORT, target=str(path), findings=findings)
+    monkeypatch.setattr(verb, "examine_target", lambda *words, **options: report)
+    return path
+
+
+@pytest.mark.parametrize("words", [["{}", "--fix"], ["--fix", "{}"], ["{}", "--fix=all"], ["--fix", "all", "{}"]])
+def test_the_script_is_mended_beside_it(script, capsys, words):
+    assert verb.run([word.format(script) for word in words]) == 1
+    assert script.read_text() == SCRIPT
+    mended = script.with_name("train.fixed.py")
+    assert mended.read_text() == SCRIPT.replace("SGD(p)", "SGD(p, momentum=0.9)  # lowres TR502")
+    assert "+opt = SGD(p, momentum=0.9)  # lowres TR502" in script.with_name("train.fixed.diff").read_text()
+    said = capsys.readouterr().out
+    for word in ("fixed TR502: pass momentum=0.9", "not fixed EV403", "    split(data)", f"1 fix applied: {mended}"):
+        assert word in said
+
+
+@pytest.mark.parametrize("words", [["--fix=DA206"], ["--fix", "da206"], ["--fix", "DA206,EV403"]])
+def test_codes_choose_what_is_mended(script, tmp_path, words):
+    verb.run([*words, str(script), "--out", str(tmp_path / "other.py")])
+    text = (tmp_path / "other.py").read_text()
+    assert text == SCRIPT.replace("f()", "f(shuffle=True)  # lowres DA206")
+    assert (tmp_path / "other.diff").exists()
+
+
+def test_mending_in_json(script, capsys):
+    verb.run([str(script), "--fix", "--json"])
+    fixed = json.loads(capsys.readouterr().out)["fixed"]
+    assert [one["applied"] for one in fixed["fixes"]] == [True, False]
+    assert fixed["file"].endswith("train.fixed.py")
+
+
+def test_nothing_to_write(script, capsys):
+    verb.run([str(script), "--fix=EV403"])
+    assert "no fix could be applied: nothing was written" in capsys.readouterr().out
+    assert [path.name for path in script.parent.iterdir()] == ["train.py"]
+
+
+def test_what_cannot_be_mended(script, tmp_path):
+    bad = {
+        ("--fix=LR999", "{}"): "--fix LR999: there is no such finding here; found are TR502, EV403, DA206",
+        ("torchvision:resnet50", "--fix"): "--fix takes a script or a notebook",
+        ("{}", "--fix", "--recipe"): "choose one",
+        ("{}", "--out", "x.py"): "give one of them",
+        ("{}", "--fix", "--out", "{}"): "never overwritten",
+    }
+    for words, message in bad.items():
+        with pytest.raises(UserError, match=re.escape(message)):
+            verb.run([word.format(script) for word in words])
+
+
+def test_the_recipe_that_lowres_train_takes(script, monkeypatch, capsys):
+    from lowres import recipes
+    from lowres.doctor.as_recipe import Prescription
+
+    made = Prescription(replace(recipes.load_recipe("resnet20"), name="train"), ("epochs: 60",))
+    monkeypatch.setattr(verb, "prescribe", lambda report, name: made)
+    for _ in range(2):  # it may be written again
+        verb.run([str(script), "--recipe"])
+    path = script.with_name("train.recipe.json")
+    assert recipes.read(path) == made.recipe
+    said = capsys.readouterr().out
+    assert "recipe: epochs: 60" in said
+    assert f"lowres train {path}" in said

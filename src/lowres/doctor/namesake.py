@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from lowres.doctor.seen import structure
 from lowres.errors import UserError
@@ -82,7 +83,7 @@ def _torchvisions(library: str) -> list[str]:
 
 
 def _built(name: str, classes: int, options: Mapping[str, Option]) -> dict[str, Any]:
-    with torch.device("meta"):
+    with torch.device("meta"), _Blank():
         model = create_model(name, classes=classes, seed=0, **options)
     return _described(model)
 
@@ -90,8 +91,18 @@ def _built(name: str, classes: int, options: Mapping[str, Option]) -> dict[str, 
 def _torchvision(name: str, classes: int) -> dict[str, Any]:
     from torchvision.models import get_model
 
-    with torch.device("meta"):
+    with torch.device("meta"), _Blank():
         return _described(get_model(name, weights=None, num_classes=classes))
+
+
+class _Blank(TorchFunctionMode):
+    """Leaves out what is done to tensors in place: initial weights, which are of no interest and take seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name.endswith("_") and not name.endswith("__") and args:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _described(model: nn.Module) -> dict[str, Any]:
