@@ -192,6 +192,8 @@ def mended(setup: Setup) -> Fix:
     steps = rates.steps if rates is not None else 0
     how = rates.cadence if rates is not None else EPOCH
     other = EPOCH if how == BATCH else BATCH
+    if not _stepped_as_seen(setup, how):
+        return Fix("a horizon as long as the training", code=f"T_max={steps}")
     if built is not None and sound(under(setup, other)):
         fix = _moved(setup, built, other)
         if fix is not None:
@@ -211,6 +213,18 @@ def mended(setup: Setup) -> Fix:
             built.source.with_keyword(built.call, "milestones", f"[{steps // 2}, {steps * 4 // 5}]"),
         )
     return into_cosine(setup, built, horizon)
+
+
+def _stepped_as_seen(setup: Setup, how: str) -> bool:
+    """Whether the source agrees on how often the schedule is stepped; without steps of the optimizer none can tell."""
+    if not setup.trace.count("step"):
+        return False
+    inner = batch_loop(setup)
+    places = {event.place for event in setup.trace.of("schedule")}
+    if inner is None or not places or any(one is None or setup.text(one) is not inner[0] for one in places):
+        return True
+    lines = range(inner[1].lineno, (inner[1].end_lineno or 0) + 1)
+    return all((one.line in lines) is (how == BATCH) for one in places if one is not None)
 
 
 def into_cosine(setup: Setup, built: Made, horizon: str, *edits: Edit) -> Fix:

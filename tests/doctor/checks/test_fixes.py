@@ -335,3 +335,16 @@ FIXES = {
 def test_a_fix_is_written_into_the_program(faulty, fixed, name):
     style, code, pairs, expected = FIXES[name]
     assert expected in fixed(faulty(style, *pairs), code)
+
+
+def test_a_schedule_is_left_alone_while_the_optimizer_never_steps(faulty, fixed, tmp_path):
+    """It would be taken for one that is stepped by the epoch; given so few steps it would raise later."""
+    cycle = "OneCycleLR(optimizer, RATE, epochs=EPOCHS, steps_per_epoch=len(train_loader))"
+    program = faulty(
+        "plain",
+        (SCHEDULE, f"scheduler = optim.lr_scheduler.{cycle}\n"),
+        (STEP, "        scheduler.step()\n"),
+        ("    scheduler.step()\n    model", "    model"),
+    )
+    assert "loss.backward()\n        optimizer.step()\n        scheduler.step()\n" in fixed(program, "TR522")
+    assert fixed(program, "LR105", out=tmp_path / "second") == ""
