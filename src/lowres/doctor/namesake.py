@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -46,9 +47,10 @@ def namesake(seen: Mapping[str, Any], classes: int) -> Namesake:
     """
     if seen["library"].startswith("timm.") and seen["architecture"]:
         return Namesake(f"timm:{seen['architecture']}", small=_small(seen))
-    for name, options in _own():
-        if _fits(seen, _built(name, classes, options)):
-            return Namesake(name, options)
+    if not seen["library"]:
+        for name, options in _own():
+            if _fits(seen, _built(name, classes, tuple(options.items()))):
+                return Namesake(name, options)
     found = [name for name in _torchvisions(seen["library"] or RESIDUAL) if _alike(seen, _torchvision(name, classes))]
     if found:
         return Namesake(f"torchvision:{found[0]}", small=_small(seen))
@@ -82,13 +84,15 @@ def _torchvisions(library: str) -> list[str]:
     return [name for name in torchvision_models() if get_model_builder(name).__module__ == library]
 
 
-def _built(name: str, classes: int, options: Mapping[str, Option]) -> dict[str, Any]:
+@cache
+def _built(name: str, classes: int, options: tuple[tuple[str, Option], ...]) -> Mapping[str, Any]:
     with torch.device("meta"), _Blank():
-        model = create_model(name, classes=classes, seed=0, **options)
+        model = create_model(name, classes=classes, seed=0, **dict(options))
     return _described(model)
 
 
-def _torchvision(name: str, classes: int) -> dict[str, Any]:
+@cache
+def _torchvision(name: str, classes: int) -> Mapping[str, Any]:
     from torchvision.models import get_model
 
     with torch.device("meta"), _Blank():
