@@ -2,7 +2,10 @@
 
 import ast
 
+from lowres.doctor.calls import argument, called
 from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.remedies import declaration, epoch_loop, epochs_text, given
+from lowres.doctor.reschedule import schedule_made
 from lowres.doctor.setup import Setup
 
 
@@ -39,8 +42,56 @@ def too_few(setup: Setup) -> Found | None:
         {"epochs": epochs, "least": least, "full_recipe": kind.epochs, "anneals": anneals, "augmented": augmented},
         cost=cost,
         place=_loop_place(setup),
-        fix=Fix("train longer, under a schedule that ends near zero", code=f"epochs = {max(least * 2, 30)}"),
+        fix=_longer(setup, kind.epochs),
     )
+
+
+def _longer(setup: Setup, full: int) -> Fix:
+    """As many epochs as a full recipe takes, set where the loop reads them; a horizon in figures grows along."""
+    title, found = f"train {full} epochs, as a full recipe does", epoch_loop(setup)
+    manual = Fix(title, code=f"epochs = {full}")
+    loop = found[1] if found is not None else None
+    call = (
+        next((n for n in ast.walk(loop.iter) if isinstance(n, ast.Call) and called(n) in ("range", "trange")), None)
+        if (isinstance(loop, ast.For))
+        else None
+    )
+    if found is None or call is None or len(call.args) not in (1, 2):
+        return manual
+    source, last = found[0], call.args[-1]
+    if isinstance(last, ast.BinOp) and ast.unparse(last.right) == "1" and isinstance(last.op, ast.Add):
+        last = last.left
+    edit = given(source, last, setup.epochs, str(full))
+    behind = declaration(source, last)
+    if edit is None or (behind is not None and behind.value != setup.epochs):  # the command line says otherwise
+        return manual
+    if declaration(source, last) is None and not isinstance(last, ast.Constant):
+        return manual
+    edits = [edit]
+    built = schedule_made(setup)
+    for name in ("T_max", "epochs"):
+        horizon = argument(built.call, name) if built is not None else None
+        same = isinstance(horizon, ast.Constant) and horizon.value == setup.epochs
+        if built is not None and horizon is not None and same and built.source is source:
+            edits.append(source.replaced(horizon, str(full)))
+    return source.fix(title, *edits)
+
+
+def _patient(setup: Setup, place: Place | None, patience: int) -> Fix:
+    """Patience as long as the training."""
+    title = "train to the end of the schedule"
+    manual = Fix(title, code=f"patience = {setup.epochs}")
+    source = setup.text(place)
+    test = next((one.test for one in source.enclosing(place.line, ast.If)), None) if source and place else None
+    if source is None or test is None:
+        return manual
+    sides = [side for one in ast.walk(test) if isinstance(one, ast.Compare) for side in (one.left, *one.comparators)]
+    for side in sides:
+        behind = side if isinstance(side, ast.Constant) else declaration(source, side)
+        if behind is not None and isinstance(behind.value, int) and 0 < abs(behind.value - patience) + 1 <= 2:
+            horizon = epochs_text(setup, source, test) if behind is side else str(setup.epochs)
+            return source.fix(title, source.replaced(behind, horizon or str(setup.epochs)))
+    return manual
 
 
 def _loop_place(setup: Setup) -> Place | None:
@@ -77,7 +128,7 @@ def impatient(setup: Setup) -> Found | None:
         {"patience": patience, "epochs": epochs},
         cost=5.0,
         place=_breaks(setup),
-        fix=Fix("train to the end of the schedule", code=f"patience = {epochs}"),
+        fix=_patient(setup, _breaks(setup), patience),
     )
 
 
@@ -114,7 +165,11 @@ def pretrained_flag(setup: Setup) -> Found | None:
                     {},
                     cost=0.5,
                     place=Place(source.path, call.lineno),
-                    fix=Fix('weights="DEFAULT"', code='weights="DEFAULT"'),
+                    fix=source.fix(
+                        'weights="DEFAULT"',
+                        source.keyword_removed(call, "pretrained"),
+                        source.with_keyword(call, "weights", '"DEFAULT"'),
+                    ),
                 )
     return None
 

@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from lowres.doctor.findings import Found, check
+from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.layers import undropped, widened
 from lowres.doctor.setup import Setup
 
 
@@ -30,6 +31,7 @@ def narrow(setup: Setup) -> Found | None:
         f"photographs",
         {"parameters": network.parameters, "first_width": network.convolutions[0].width, "last_width": width},
         cost=15.0 if network.parameters < 40_000 else 8.0,
+        fix=widened(setup) or Fix("64 channels in the first layers", code="width=64"),
     )
 
 
@@ -76,4 +78,5 @@ def dropout(setup: Setup) -> Found | None:
         f"{len(strong)} dropouts of {max(one.p for one in strong):g} between the convolutions",
         {"dropouts": len(strong), "p": max(one.p for one in strong)},
         cost=5.0,
+        fix=undropped(setup) or Fix("no dropout between convolutions", code="nn.Dropout(0.0)"),
     )

@@ -3,7 +3,8 @@
 from torch.optim import lr_scheduler
 
 from lowres.doctor.checks.schedule import MEASURED, averaged, curve, place_of
-from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.reschedule import mended, plateau_fix
 from lowres.doctor.setup import Setup
 
 
@@ -52,7 +53,7 @@ def never_anneals(setup: Setup) -> Found | None:
         curve(setup) | {"last_of_peak": share, "horizon": asked, "steps": rates.steps},
         cost=20.0 if warm or slow else 3.0,
         place=place_of(setup),
-        fix=Fix("a horizon in the unit that it is stepped in", code=f"T_max={rates.steps}"),
+        fix=mended(setup),
     )
 
 
@@ -83,7 +84,6 @@ def climbs(setup: Setup) -> Found | None:
     if rates.source == "observed" and setup.scheduler is None:
         return None
     asked = getattr(setup.scheduler, "T_max", None)
-    many = rates.rises() > 3
     return Found(
         f"the rate climbs again {rates.rises()} time{'s' if rates.rises() > 1 else ''} and ends at "
         f"{rates.last / rates.peak:.0%} of its peak"
@@ -91,10 +91,7 @@ def climbs(setup: Setup) -> Found | None:
         curve(setup) | {"climbs": rates.rises(), "horizon": asked, "steps": rates.steps},
         cost=3.0,
         place=place_of(setup),
-        fix=Fix(
-            "step it once an epoch" if many and rates.cadence == "batch" else "a horizon as long as the training",
-            code="scheduler.step()  # outside of the loop over batches" if many else f"T_max={rates.steps}",
-        ),
+        fix=mended(setup),
     )
 
 
@@ -114,7 +111,7 @@ def gone(setup: Setup) -> Found | None:
         curve(setup) | {"gone_at": share},
         cost=15.0,
         place=place_of(setup),
-        fix=Fix("decay over the whole training", code=f"CosineAnnealingLR(optimizer, T_max={rates.steps})"),
+        fix=mended(setup),
     )
 
 
@@ -136,10 +133,7 @@ def too_long(setup: Setup) -> Found | None:
         curve(setup) | {"error": rates.error},
         cost=20.0,
         place=place_of(setup),
-        fix=Fix(
-            "a total that counts all steps",
-            code="OneCycleLR(optimizer, max_lr, epochs=epochs, steps_per_epoch=len(train_loader))",
-        ),
+        fix=mended(setup),
     )
 
 
@@ -176,7 +170,7 @@ def plateau(setup: Setup) -> Found | None:
         {"mode": mode, "handed": source.segment(call.args[0]), "patience": setup.scheduler.patience},
         cost=20.0,
         place=place_of(setup) or given.place,
-        fix=Fix(f"mode={right!r}", code=f"ReduceLROnPlateau(optimizer, mode={right!r})"),
+        fix=plateau_fix(setup, right, call),
     )
 
 
@@ -192,6 +186,15 @@ def argument(setup: Setup) -> Found | None:
                 f"{type(seen.item).__name__}.step() is handed {event['given'][0]}",
                 {"given": event["given"]},
                 place=event.place,
-                fix=Fix("step() without argument", code="scheduler.step()"),
+                fix=_bare(setup, event.place),
             )
     return None
+
+
+def _bare(setup: Setup, place: Place | None) -> Fix:
+    """The step without its argument."""
+    source = setup.text(place)
+    call = source.call_at(place.line, "step") if source is not None and place is not None else None
+    if source is None or call is None:
+        return Fix("step() without argument", code="scheduler.step()")
+    return source.fix("step() without argument", source.replaced(call, f"{source.segment(call.func)}()"))

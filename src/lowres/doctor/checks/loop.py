@@ -2,9 +2,13 @@
 
 import ast
 
-from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.calls import called
+from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.remedies import given, optimizer_made, optimizer_step
+from lowres.doctor.scopes import home, known, spell
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import last_name
+from lowres.doctor.source import Source, parent
+from lowres.doctor.trace import Event
 
 
 @check("TR521", "gradients never cleared", grade="error", kind="C20", cost=(5, 60), source="public cases")
@@ -34,17 +38,17 @@ def stale(setup: Setup) -> Found | None:
     )
 
 
-def _zero(setup: Setup, place: object) -> Fix:
-    from lowres.doctor.findings import Place
-
-    source = setup.text(place) if isinstance(place, Place) else None
-    name = "optimizer"
-    if source is None or not isinstance(place, Place):
-        return Fix("clear them before backward", code=f"{name}.zero_grad()")
-    for call in source.calls("step"):
-        if isinstance(call.func, ast.Attribute) and "opt" in last_name(call.func.value):
-            name = source.segment(call.func.value)
-    return source.fix("clear them before backward", source.before(place.line, f"{name}.zero_grad()"))
+def _zero(setup: Setup, place: Place | None) -> Fix:
+    """`zero_grad` before the backward pass; after the step, where several passes come before one."""
+    title, source, step = "clear them before backward", setup.text(place), optimizer_step(setup)
+    if source is None or place is None or step is None or step[0] is not source:
+        return Fix(title, code="optimizer.zero_grad()")
+    around = source.statement_at(place.line)
+    if around is None or home(around) is not home(step[1]):
+        return Fix(title, code="optimizer.zero_grad()")
+    if parent(around) is not parent(step[1]):
+        return source.fix("clear them after the step", source.after(step[1], f"{step[2]}.zero_grad()"))
+    return source.fix(title, source.before(around.lineno, f"{step[2]}.zero_grad()"))
 
 
 @check("TR522", "no step", grade="error", kind="C20", cost=(40, 90), source="nothing is learned")
@@ -63,8 +67,26 @@ def no_step(setup: Setup) -> Found | None:
         {"backward_passes": setup.trace.count("backward"), "steps": 0},
         cost=85.0,
         place=backward.place if backward else None,
-        fix=Fix("step after backward", code="optimizer.step()"),
+        fix=_step(setup, backward.place if backward else None),
     )
+
+
+def _step(setup: Setup, place: Place | None) -> Fix:
+    """A step after the backward pass, and gradients cleared before it where that is not done either."""
+    title, manual = "step after backward", Fix("step after backward", code="optimizer.step()")
+    source, built = setup.text(place), optimizer_made(setup)
+    around = source.statement_at(place.line) if source is not None and place is not None else None
+    if source is None or built is None or built.source is not source or not isinstance(around, ast.Expr):
+        return manual
+    call = around.value
+    plain = isinstance(call, ast.Call) and called(call) == "backward" and isinstance(call.func, ast.Attribute)
+    scaled = plain and "scale" in source.segment(around)
+    if not plain or scaled or built.target is None or not known(source, built.target, around):
+        return manual
+    edits = [source.after(around, f"{built.name}.step()")]
+    if not setup.trace.count("zero_grad"):
+        edits.append(source.before(around.lineno, f"{built.name}.zero_grad()"))
+    return source.fix(title, *edits)
 
 
 def _accumulates(setup: Setup) -> bool:
@@ -102,8 +124,45 @@ def cleared(setup: Setup) -> Found | None:
         {"steps": len(steps), "without_gradients": len(empty)},
         cost=85.0,
         place=steps[0].place,
-        fix=Fix("zero_grad, backward, step", code="optimizer.zero_grad()\nloss.backward()\noptimizer.step()"),
+        fix=_reordered(setup) if between else Fix("zero_grad, backward, step", code=ORDER),
     )
+
+
+ORDER = "optimizer.zero_grad()\nloss.backward()\noptimizer.step()"
+
+
+def _reordered(setup: Setup) -> Fix:
+    """`zero_grad` taken from behind the backward pass and put before it."""
+    title = "zero_grad, backward, step"
+    backward, cleared_at = setup.trace.first("backward"), None
+    for event in setup.trace.of("backward", "zero_grad", "step", real=True):
+        if event.kind == "backward":
+            backward, cleared_at = event, None
+        elif event.kind == "zero_grad":
+            cleared_at = event
+        elif cleared_at is not None:
+            break
+    source = setup.text(backward.place) if backward is not None else None
+    if source is None or backward is None or cleared_at is None or setup.text(cleared_at.place) is not source:
+        return Fix(title, code=ORDER)
+    assert backward.place is not None
+    assert cleared_at.place is not None
+    first, second = (source.statement_at(one.place.line) for one in (backward, cleared_at) if one.place is not None)
+    if not isinstance(first, ast.Expr) or not isinstance(second, ast.Expr) or home(first) is not home(second):
+        return Fix(title, code=ORDER)
+    return source.fix(title, source.removed(second), source.before(first.lineno, source.segment(second)))
+
+
+def _clipped_less(setup: Setup, place: Place | None, limit: float) -> Fix:
+    """A limit that only exceptional gradients reach."""
+    source = setup.text(place)
+    call = source.call_at(place.line, "clip_grad_norm_") if source is not None and place is not None else None
+    value = call and next((one.value for one in call.keywords if one.arg == "max_norm"), None)
+    value = value or (call.args[1] if call is not None and len(call.args) > 1 else None)
+    edit = given(source, value, limit, "5.0") if source is not None else None
+    if source is None or edit is None:
+        return Fix("clip what is exceptional", code="max_norm=5.0")
+    return source.fix("clip what is exceptional", edit)
 
 
 @check("TR524", "clipped to nothing", grade="warning", kind="C33", cost=(1, 20), source="estimate of the catalogue")
@@ -126,7 +185,7 @@ def clipped(setup: Setup) -> Found | None:
         {"max_norm": limit, "typical_norm": typical, "clipped": len(active) / len(clips)},
         cost=10.0,
         place=clips[0].place,
-        fix=Fix("clip what is exceptional", code="max_norm=5.0"),
+        fix=_clipped_less(setup, clips[0].place, limit),
     )
 
 
@@ -162,13 +221,29 @@ def checkpoint(setup: Setup) -> Found | None:
             },
             cost=80.0,
             place=event.place,
-            fix=Fix(
-                "the names as the network has them, strictly",
-                code=f'state = {{name.removeprefix("{prefix}"): value for name, value in state.items()}}\n'
-                "model.load_state_dict(state)",
-            ),
+            fix=_names(setup, event, prefix),
         )
     return None
+
+
+def _names(setup: Setup, event: Event, prefix: str) -> Fix:
+    """The checkpoint's names without their prefix, and loaded strictly."""
+    title = "the names as the network has them, strictly"
+    code = (
+        f'state = {{name.removeprefix("{prefix}"): value for name, value in state.items()}}\n'
+        "model.load_state_dict(state)"
+    )
+    source = setup.text(event.place)
+    call = source.call_at(event.place.line, "load_state_dict") if source and event.place is not None else None
+    all_match = {prefix + name for name in event["missing"]} <= set(event["unexpected"])
+    if source is None or call is None or not call.args or not prefix or not all_match:
+        return Fix(title, code=code)
+    state = call.args[0]
+    template = f'{{name.removeprefix("{prefix}"): value for name, value in {source.segment(state)}.items()}}'
+    edits = [source.replaced(state, template)]
+    if any(one.arg == "strict" for one in call.keywords):
+        edits.append(source.keyword_removed(call, "strict"))
+    return source.fix(title, *edits)
 
 
 @check(
@@ -188,13 +263,19 @@ def no_scaler(setup: Setup) -> Found | None:
             text = source.segment(call)
             gpu = "cuda" in text or any("cuda.amp" in line for line in source.lines)
             if gpu and "bfloat16" not in text and "enabled=False" not in text:
-                from lowres.doctor.findings import Place
-
                 return Found(
                     "mixed precision in fp16 without a GradScaler: small gradients vanish",
                     {"autocast": text},
                     cost=5.0,
                     place=Place(source.path, call.lineno),
-                    fix=Fix("bf16, which needs no scaler", code='torch.autocast("cuda", dtype=torch.bfloat16)'),
+                    fix=_bf16(source, call),
                 )
     return None
+
+
+def _bf16(source: Source, call: ast.Call) -> Fix:
+    """The same in bf16."""
+    title, dtype = "bf16, which needs no scaler", spell(source, "torch.bfloat16")
+    if dtype is None:
+        return Fix(title, code='torch.autocast("cuda", dtype=torch.bfloat16)')
+    return source.fix(title, source.with_keyword(call, "dtype", dtype))

@@ -1,9 +1,14 @@
 """LO3: what the loss is given, and what it becomes."""
 
+import ast
 import math
 
+from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.layers import sources, without
+from lowres.doctor.scopes import home, known, spell, statement
 from lowres.doctor.setup import Setup
+from lowres.doctor.source import Source
 from lowres.doctor.trace import Event
 
 FLOOR = "the floor of the loss is ln(1 + (C - 1) / e): 1.461 for ten classes; public cases: 2 to 6 points"
@@ -32,9 +37,7 @@ def softmax(setup: Setup) -> Found | None:
             {"least": event["low"], "greatest": event["high"], "rows_off_one": event["row_sum"], "loss_floor": floor},
             cost=4.0,
             place=event.place,
-            fix=Fix(
-                "give it the scores; softmax belongs to prediction alone", code="return self.head(x)  # no softmax"
-            ),
+            fix=_scores(setup, event, "softmax"),
         )
     return None
 
@@ -58,7 +61,7 @@ def sigmoid(setup: Setup) -> Found | None:
         {"made_by": event["made_by"], "least": event["low"], "greatest": event["high"], "loss_floor": floor},
         cost=4.0,
         place=event.place,
-        fix=Fix("give it the scores", code="return self.head(x)  # no sigmoid"),
+        fix=_scores(setup, event, event["made_by"].removesuffix("Backward0").lower()),
     )
 
 
@@ -76,7 +79,7 @@ def nll(setup: Setup) -> Found | None:
             {"log_sum_exp": event["log_sum"], "least": event["low"], "greatest": event["high"]},
             cost=80.0,
             place=event.place,
-            fix=Fix("cross-entropy, which takes the log-softmax itself", code="nn.CrossEntropyLoss()"),
+            fix=_cross_entropy(setup, event),
         )
     return None
 
@@ -126,7 +129,7 @@ def infinite(setup: Setup) -> Found | None:
         {"step": bad + 1, "before": [event["value"] for event in values[:bad]]},
         cost=80.0,
         place=values[bad].place,
-        fix=Fix("losses that are stable: from scores, not from probabilities", code="F.cross_entropy(scores, labels)"),
+        fix=_from_scores(setup, values[bad]),
     )
 
 
@@ -158,3 +161,80 @@ def regression(setup: Setup) -> Found | None:
         place=event.place,
         fix=Fix("cross-entropy", code="nn.CrossEntropyLoss()"),
     )
+
+
+def _scores(setup: Setup, event: Event, function: str) -> Fix:
+    """The scores themselves in the place of what a function makes of them."""
+    title = f"give it the scores; {function} belongs to prediction alone"
+    found = without(setup, event, function)
+    return (
+        found[0].fix(title, found[1]) if found is not None else Fix(title, code=f"return self.head(x)  # no {function}")
+    )
+
+
+def _cross_entropy(setup: Setup, event: Event) -> Fix:
+    """Cross-entropy where the negative log-likelihood was."""
+    title = "cross-entropy, which takes the log-softmax itself"
+    source = setup.text(event.place)
+    call = source.call_at(event.place.line, "nll_loss") if source is not None and event.place is not None else None
+    if source is not None and call is not None and isinstance(call.func, ast.Attribute):
+        return source.fix(title, source.replaced(call.func, f"{source.segment(call.func.value)}.cross_entropy"))
+    made = [(one, found) for one in sources(setup) for found in one.calls("NLLLoss")]
+    if len(made) == 1 and spell(made[0][0], "torch.nn.CrossEntropyLoss") is not None:
+        own, found = made[0]
+        return own.fix(title, own.replaced(found.func, spell(own, "torch.nn.CrossEntropyLoss") or ""))
+    return Fix(title, code="nn.CrossEntropyLoss()")
+
+
+def _from_scores(setup: Setup, event: Event) -> Fix:
+    """A loss by hand, minus the mean of one-hot labels times a logarithm of a softmax, as cross-entropy."""
+    title = "losses that are stable: from scores, not from probabilities"
+    manual = Fix(title, code="F.cross_entropy(scores, labels)")
+    source = setup.text(event.place)
+    if source is None or event.place is None:
+        return manual
+    around = source.statement_at(event.place.line)
+    scope = home(around) if around is not None else None
+    assigned = [one for one in source.nodes(ast.Assign) if home(one) is scope and one.lineno <= event.place.line + 1]
+    assigned = [one for one in assigned if one.lineno >= event.place.line - 12]
+    logs = [one for one in assigned if any(called(n) == "log" for n in _calls_in(one)) and _one_hot(one) is not None]
+    softmaxes = [n for one in assigned for n in _calls_in(one) if called(n) == "softmax" and n.args]
+    if len(logs) != 1 or len(softmaxes) != 1:
+        return manual
+    scores = softmaxes[0].args[0]
+    if isinstance(scores, ast.BinOp) and isinstance(scores.op, ast.Mult | ast.Div):
+        scores = scores.left
+    labels, loss = _one_hot(logs[0]), logs[0]
+    if labels is None or not isinstance(scores, ast.Name | ast.Attribute | ast.Call):
+        return manual
+    called_at = _criterion(source, loss) or spell(source, "torch.nn.functional.cross_entropy")
+    if called_at is None:
+        return manual
+    text = f"{called_at}({source.segment(scores)}, {source.segment(labels)})"
+    edits = [source.replaced(loss.value, text)]
+    made = softmaxes[0]
+    kept = statement(made)
+    if kept is not loss and isinstance(kept, ast.Assign) and isinstance(kept.targets[0], ast.Name):
+        uses = [n for n in source.nodes(ast.Name) if n.id == kept.targets[0].id and home(n) is scope]
+        if len(uses) == 2:  # where it is made, and in the loss
+            edits.append(source.removed(kept))
+    return source.fix("cross-entropy, which is stable", *edits)
+
+
+def _calls_in(node: ast.AST) -> list[ast.Call]:
+    return [one for one in ast.walk(node) if isinstance(one, ast.Call)]
+
+
+def _one_hot(node: ast.AST) -> ast.expr | None:
+    """The labels that a statement makes one-hot vectors of."""
+    found = [one.args[0] for one in _calls_in(node) if called(one) == "one_hot" and one.args]
+    return found[0] if len(found) == 1 else None
+
+
+def _criterion(source: Source, site: ast.stmt) -> str | None:
+    """A cross-entropy that is made and that the site knows."""
+    for call in source.calls("CrossEntropyLoss"):
+        around = statement(call)
+        if isinstance(around, ast.Assign) and around.value is call and known(source, around.targets[0], site):
+            return ast.unparse(around.targets[0])
+    return None

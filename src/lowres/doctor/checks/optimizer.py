@@ -1,11 +1,16 @@
 """TR5: the optimizer's options, and hyper-parameters that reach nothing."""
 
 import ast
+import copy
 import re
 
+from lowres.doctor.calls import called, last_name
+from lowres.doctor.exchange import decoupled, in_sgd_s_place
 from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.remedies import Made, optimizer_made
+from lowres.doctor.scopes import home, known, spell
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source, called, last_name, parent
+from lowres.doctor.source import Source, parent
 
 DEAD = {
     "weight_decay": re.compile(r"^(weight_?decay|wd|l2(_reg)?)$", re.IGNORECASE),
@@ -68,13 +73,36 @@ def _printed(node: ast.AST) -> bool:
     return False
 
 
-def _pass_it(setup: Setup, option: str, value: str) -> Fix:
-    place, source = setup.optimizer_place, setup.text(setup.optimizer_place)
-    call = source.call_at(place.line, setup.algorithm) if source is not None and place is not None else None
-    title = f"pass {option}={value}"
-    if source is None or call is None:
-        return Fix(title, code=f"{setup.algorithm}(..., {option}={value})")
-    return source.fix(title, source.with_keyword(call, option, value))
+def _pass_it(setup: Setup, option: str, value: str, unused: tuple[Source, int, str, object] | None) -> Fix:
+    """The option passed: by the name that is declared for it, where that is known, else as a figure."""
+    built = optimizer_made(setup)
+    if built is None:
+        return Fix(f"pass {option}={value}", code=f"{setup.algorithm}(..., {option}={value})")
+    if unused is not None:
+        value = _named(built, unused) or (f"{unused[3]}" if isinstance(unused[3], int | float) else value)
+    edits = [built.source.with_keyword(built.call, option, value)]
+    if option == "weight_decay" and setup.algorithm == "Adam" and spell(built.source, "torch.optim.AdamW"):
+        edits.append(built.source.replaced(built.call.func, spell(built.source, "torch.optim.AdamW") or ""))
+    return built.source.fix(f"pass {option}={value}", *edits)
+
+
+def _named(built: Made, unused: tuple[Source, int, str, object]) -> str | None:
+    """A declared hyper-parameter as it is called where the optimizer is made."""
+    source, _, name, _ = unused
+    if source is not built.source:
+        return None
+    if not _is_argument(source, name):
+        return name if known(source, name, built.call) else None
+    # Whatever other arguments of the command line are read from there: args, self.args, config.
+    arguments = {
+        str(one.value).lstrip("-").replace("-", "_")
+        for call in source.calls("add_argument")
+        for one in call.args
+        if isinstance(one, ast.Constant)
+    }
+    read = [one for one in source.nodes(ast.Attribute) if one.attr in arguments]
+    read.sort(key=lambda one: home(one) is not home(built.call))
+    return next((f"{ast.unparse(one.value)}.{name}" for one in read if known(source, one.value, built.call)), None)
 
 
 @check(
@@ -98,13 +126,6 @@ def no_decay(setup: Setup) -> Found | None:
     if (not sgd and unused is None) or _by_hand(setup):
         return None
     declared = f"{unused[3]}" if unused is not None and unused[3] is not None else ""
-    text = (
-        unused[2]
-        if unused is not None and setup.source is not None and not _is_argument(unused[0], unused[2])
-        else "5e-4"
-    )
-    if unused is not None and _is_argument(unused[0], unused[2]):
-        text = f"args.{unused[2]}"
     return Found(
         f"{unused[2]}{f' = {declared}' if declared else ''} is declared and reaches no optimizer"
         if unused is not None
@@ -112,7 +133,7 @@ def no_decay(setup: Setup) -> Found | None:
         {"weight_decay": 0.0, "declared": unused is not None, "declared_value": unused[3] if unused else None},
         cost=1.5,
         place=Place(unused[0].path, unused[1]) if unused is not None else setup.optimizer_place,
-        fix=_pass_it(setup, "weight_decay", text),
+        fix=_pass_it(setup, "weight_decay", "5e-4", unused),
     )
 
 
@@ -155,17 +176,31 @@ def no_momentum(setup: Setup) -> Found | None:
     unused = declared_unused(setup, "momentum")
     low = setup.rates.peak <= 0.02
     short = (setup.epochs or 100) <= 30
-    value = unused[2] if unused is not None and not _is_argument(unused[0], unused[2]) else "0.9"
-    if unused is not None and _is_argument(unused[0], unused[2]):
-        value = f"args.{unused[2]}"
     return Found(
         (f"{unused[2]} is declared and reaches no optimizer: " if unused is not None else "")
         + f"SGD without momentum at a rate of {setup.rates.peak:g}",
         {"momentum": 0.0, "rate": setup.rates.peak, "epochs": setup.epochs, "declared": unused is not None},
         cost=9.0 if low and short else 6.0 if low else 4.0,
         place=setup.optimizer_place,
-        fix=_pass_it(setup, "momentum", value),
+        fix=_with_momentum(setup, unused),
     )
+
+
+def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None) -> Fix:
+    """Momentum passed; a rate that is too low even with it is set as well."""
+    from lowres.doctor.checks.rate import customary, sensible, set_rate
+
+    fix = _pass_it(setup, "momentum", "0.9", unused)
+    built, rates = optimizer_made(setup), setup.rates
+    pace = copy.copy(setup)
+    vars(pace)["groups"] = [group | {"momentum": 0.9} for group in setup.groups]
+    prior, best = sensible(pace), customary(pace)
+    if built is None or rates is None or prior is None or best is None or rates.peak > 0.25 * prior[0]:
+        return fix
+    rate = set_rate(setup, best)
+    if not fix.edits or not rate.edits:
+        return fix
+    return built.source.fix(f"{fix.title}, and {rate.title}", *fix.edits, *rate.edits)
 
 
 @check(
@@ -190,7 +225,7 @@ def adam_l2(setup: Setup) -> Found | None:
         {"weight_decay": decay},
         cost=1.5,
         place=setup.optimizer_place,
-        fix=Fix("AdamW", code=f"torch.optim.AdamW(model.parameters(), lr=..., weight_decay={max(decay, 0.05):g})"),
+        fix=in_sgd_s_place(setup, always=True) or decoupled(setup, decay),
     )
 
 
@@ -207,7 +242,8 @@ def adam(setup: Setup) -> Found | None:
         {"optimizer": setup.algorithm},
         cost=1.0,
         place=setup.optimizer_place,
-        fix=Fix(
+        fix=in_sgd_s_place(setup, always=True)
+        or Fix(
             "SGD with momentum", code="torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)"
         ),
     )
@@ -231,6 +267,17 @@ def dead(setup: Setup) -> Found | None:
             {"name": name, "value": value},
             cost=0.5,
             place=Place(source.path, line),
-            fix=Fix(f"use {name}, or remove it", code=name),
+            fix=_use(setup, option, unused),
         )
     return None
+
+
+def _use(setup: Setup, option: str, unused: tuple[Source, int, str, object]) -> Fix:
+    """Label smoothing is handed to the loss; what else is to be done with a name, only its author knows."""
+    source, _, name, _ = unused
+    losses = source.calls("CrossEntropyLoss")
+    if option == "label_smoothing" and len(losses) == 1 and not losses[0].args:
+        text = _named(Made(source, losses[0], None), unused)
+        if text is not None and not any(one.arg == "label_smoothing" for one in losses[0].keywords):
+            return source.fix(f"pass {name}", source.with_keyword(losses[0], "label_smoothing", text))
+    return Fix(f"use {name}, or remove it", code=name)

@@ -1,12 +1,18 @@
 """TR5: parameters that never train."""
 
 import ast
+import textwrap
 
 from torch import nn
 
+from lowres.doctor.calls import argument, called, last_name
+from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.layers import made_once, registered, sources
+from lowres.doctor.remedies import Made, optimizer_made
+from lowres.doctor.scopes import known
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import called
+from lowres.doctor.source import Source, parent
 
 
 @check("TR511", "parameters outside of the optimizer", grade="error", kind="C13", cost=(5, 80), source="public cases")
@@ -39,10 +45,76 @@ def outside(setup: Setup) -> Found | None:
         },
         cost=10.0 if share < 0.5 else 40.0,
         place=setup.optimizer_place,
-        fix=Fix(
-            "build the optimizer last, from all parameters", code="optimizer = torch.optim.SGD(model.parameters(), ...)"
-        ),
+        fix=_all_in(setup, [name for name, _ in missing], stale),
     )
+
+
+def _all_in(setup: Setup, missing: list[str], stale: int) -> Fix:
+    """The optimizer given the whole network; what was exchanged after it was built, exchanged before."""
+    manual = Fix(
+        "build the optimizer last, from all parameters", code="optimizer = torch.optim.SGD(model.parameters(), ...)"
+    )
+    built = optimizer_made(setup)
+    if built is None or len({event["optimizer"] for event in setup.trace.of("step")}) > 1:
+        return manual
+    if stale:
+        return _exchanged_first(built, missing) or manual
+    edit = whole_network(setup, built)
+    if edit is not None:
+        return built.source.fix("give it all parameters", edit)
+    return manual
+
+
+def whole_network(setup: Setup, built: Made) -> Edit | None:
+    """`model.parameters()` in the place of `model.part.parameters()`."""
+    given = argument(built.call, "params")
+    if not isinstance(given, ast.Call) or called(given) not in ("parameters", "named_parameters") or given.args:
+        return None
+    part = given.func.value if isinstance(given.func, ast.Attribute) else None
+    names = {name for name, _ in setup.model.named_modules()} if setup.model is not None else set()
+    path: list[str] = []
+    while isinstance(part, ast.Attribute):
+        path.insert(0, part.attr)
+        part = part.value
+        if ".".join(path) in names and ".".join(path[1:]) in names:
+            text = ast.unparse(part)
+            if isinstance(part, ast.Name) and part.id == "self":
+                return None
+            return built.source.replaced(given, f"{text}.parameters()")
+    return None
+
+
+def _exchanged_first(built: Made, missing: list[str]) -> Fix | None:
+    """Assignments of new layers, moved from below the optimizer to above it."""
+    source, first = built.source, built.statement
+    parts = {name.rpartition(".")[0] for name in missing}
+    moved: list[ast.stmt] = []
+    for node in source.nodes(ast.Assign):
+        target = ast.unparse(node.targets[0]).replace("[", ".").replace("]", "")
+        own = [part for part in parts if _within(part, target)]
+        beside = getattr(node, "parent", None) is getattr(first, "parent", None)
+        if own and isinstance(node.targets[0], ast.Attribute | ast.Subscript) and beside and node.lineno > first.lineno:
+            if not known(source, node.value, node, first.lineno) or not known(
+                source, node.targets[0], node, first.lineno
+            ):
+                return None
+            moved.append(node)
+            parts -= set(own)
+    if parts or not moved:
+        return None
+    edits = [source.removed(node) for node in moved]
+    lines = [line for node in moved for line in textwrap.dedent(_whole(source, node)).splitlines()]
+    return source.fix("exchange layers before the optimizer is built", source.before(first.lineno, *lines), *edits)
+
+
+def _within(part: str, target: str) -> bool:
+    """Whether a layer `fc.0` is the one that `model.fc` names, or in it."""
+    pieces = part.split(".")
+    return any(target.endswith("." + ".".join(pieces[:count])) for count in range(1, len(pieces) + 1))
+
+
+def _whole(source: Source, node: ast.stmt) -> str:
+    return source.indent(node.lineno) + source.segment(node)
 
 
 @check("TR512", "layers the network does not know", grade="error", kind="C14", cost=(5, 30), source="public cases")
@@ -60,7 +132,7 @@ def unregistered(setup: Setup) -> Found | None:
         {"layers": len(found), "classes": sorted(set(found))},
         cost=15.0,
         place=place,
-        fix=Fix("nn.ModuleList in place of the list", code="self.layers = nn.ModuleList([...])"),
+        fix=registered(setup) or Fix("nn.ModuleList in place of the list", code="self.layers = nn.ModuleList([...])"),
     )
 
 
@@ -98,7 +170,8 @@ def in_forward(setup: Setup) -> Found | None:
         {"classes": sorted(set(found)), "layers": len(found)},
         cost=30.0,
         place=place,
-        fix=Fix("make it once, in __init__", code="self.head = nn.Linear(features, classes)"),
+        fix=made_once(setup, found)
+        or Fix("make it once, in __init__", code="self.head = nn.Linear(features, classes)"),
     )
 
 
@@ -134,5 +207,47 @@ def frozen(setup: Setup) -> Found | None:
         {"frozen_share": still / total, "pretrained": loaded},
         cost=3.0 if loaded else 50.0,
         grade="note" if loaded else "error",
-        fix=Fix("train all layers", code="for p in model.parameters(): p.requires_grad = True"),
+        fix=_thawed(setup) if not loaded else Fix("train all layers", code=THAWED),
     )
+
+
+THAWED = "for p in model.parameters(): p.requires_grad = True"
+APART = ("ema", "teacher", "target", "swa", "shadow")
+"""Names of copies of a network that are frozen on purpose."""
+
+
+def _thawed(setup: Setup) -> Fix:
+    """What freezes the network taken out, and the optimizer given all of it."""
+    edits: dict[str, list[Edit]] = {}
+    for source in sources(setup):
+        for node in source.nodes(ast.stmt):
+            if not _freezes(node) or any(word in source.segment(_loop_of(node)).lower() for word in APART):
+                continue
+            loop = _loop_of(node)
+            whole = isinstance(loop, ast.For) and len(loop.body) == 1 and not loop.orelse
+            edits.setdefault(source.path, []).append(source.removed(loop if whole else node))
+    built, title = optimizer_made(setup), "train all layers"
+    if len(edits) != 1:
+        return Fix(title, code=THAWED)
+    path, made = next(iter(edits.items()))
+    source = next(one for one in sources(setup) if one.path == path)
+    if built is not None and built.source is source and (edit := whole_network(setup, built)) is not None:
+        made.append(edit)
+    return source.fix(title, *made)
+
+
+def _freezes(node: ast.stmt) -> bool:
+    """Whether a statement is `x.requires_grad = False` or `x.requires_grad_(False)`."""
+    if isinstance(node, ast.Assign):
+        off = isinstance(node.value, ast.Constant) and node.value.value is False
+        return off and any(last_name(one) == "requires_grad" for one in node.targets)
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or called(call) != "requires_grad_" or len(call.args) != 1:
+        return False
+    return isinstance(call.args[0], ast.Constant) and call.args[0].value is False
+
+
+def _loop_of(node: ast.stmt) -> ast.stmt:
+    """The loop over parameters around a statement; else the statement."""
+    above = parent(node)
+    return above if isinstance(above, ast.For) and "parameters" in ast.unparse(above.iter) else node

@@ -2,15 +2,19 @@
 
 import math
 
-from lowres.doctor.findings import Edit, Fix, Found, Place, check
+from lowres.doctor.calls import argument
+from lowres.doctor.exchange import in_sgd_s_place
+from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.remedies import given, loader_made, optimizer_made
+from lowres.doctor.reschedule import schedule_made
 from lowres.doctor.setup import Setup
 
 PRIOR = "a prior by optimizer, batch, norms and weights; public cases: up to 85 points"
 
 
-def sensible(setup: Setup) -> tuple[float, float] | None:
-    """The rates that suit this optimizer, batch and network; None for optimizers without a prior."""
-    batch = (setup.train.batch_size if setup.train is not None else None) or 128
+def sensible(setup: Setup, batch: int | None = None) -> tuple[float, float] | None:
+    """The rates that suit this optimizer, batch (by default the loader's) and network; None without a prior."""
+    batch = batch or (setup.train.batch_size if setup.train is not None else None) or 128
     normed = setup.network is None or setup.network.norms > 0
     attends = setup.network is not None and setup.network.attention
     if setup.algorithm == "SGD":
@@ -25,19 +29,38 @@ def sensible(setup: Setup) -> tuple[float, float] | None:
     return None
 
 
-def rate_place(setup: Setup) -> tuple[Place | None, Fix | None]:
-    """The line that sets the rate."""
-    return setup.optimizer_place, None
+def customary(setup: Setup, batch: int | None = None) -> float | None:
+    """The rate that this optimizer, batch and network are usually trained at, to one figure."""
+    prior = sensible(setup, batch)
+    if prior is None:
+        return None
+    low, high = prior
+    if setup.algorithm == "SGD":
+        # 0.1 for 128 images from scratch with norms, 0.01 for 64 images where weights were loaded.
+        best = high * 2 / 3 if setup.pretrained else high / 4
+    elif setup.network is not None and setup.network.attention and not setup.pretrained:
+        best = high * 0.35
+    else:
+        best = math.sqrt(low * high)
+    return float(f"{best:.1g}")
 
 
-def _rate_fix(setup: Setup, rate: float) -> Fix:
-    text = f"{rate:g}"
-    place, source = setup.optimizer_place, setup.text(setup.optimizer_place)
-    call = source.call_at(place.line, setup.algorithm) if source is not None and place is not None else None
-    if source is not None and call is not None:
-        edit: Edit = source.with_keyword(call, "lr", text)
-        return source.fix(f"a rate of {text}", edit)
-    return Fix(f"a rate of {text}", code=f"lr={text}")
+def set_rate(setup: Setup, rate: float) -> Fix:
+    """The highest rate set where it is declared, else where the optimizer or its one-cycle schedule takes it."""
+    text, title = f"{rate:g}", f"a rate of {rate:g}"
+    built, cycle = optimizer_made(setup), schedule_made(setup)
+    one_cycle = cycle if cycle is not None and type(setup.scheduler).__name__ == "OneCycleLR" else None
+    if built is None or (one_cycle is not None and one_cycle.source is not built.source):
+        return Fix(title, code=f"lr={text}")
+    edits = []
+    for one, name in ((built, "lr"), (one_cycle, "max_lr")):
+        value = argument(one.call, name) if one is not None else None
+        peak = setup.rates.peak if setup.rates is not None else None
+        own = given(built.source, value, peak, text)
+        edits += [own] if own is not None else []
+    if not edits:
+        return built.source.fix(title, built.source.with_keyword(built.call, "lr", text))
+    return built.source.fix(title, *dict.fromkeys(edits))
 
 
 @check("LR101", "rate too high", grade="error", kind="C04", cost=(5, 85), source=PRIOR)
@@ -57,7 +80,6 @@ def too_high(setup: Setup) -> Found | None:
     burst = bool(losses) and (not all(map(math.isfinite, losses)) or max(losses) > 10 * max(losses[0], 1.0))
     if factor < (2.0 if setup.pretrained else 3.0):
         return None
-    best = math.sqrt(low * high) if setup.pretrained else high / 4
     return Found(
         f"a rate of {rates.peak:g} is {factor:.0f} times what {setup.algorithm} bears here"
         + (f"; the loss went from {losses[0]:.3g} to {max(losses):.3g} in {len(losses)} steps" if burst else ""),
@@ -71,7 +93,7 @@ def too_high(setup: Setup) -> Found | None:
         cost=80.0 if factor >= 10 or burst else 15.0 if not setup.pretrained else 8.0,
         grade="error" if factor >= 10 else "warning",
         place=setup.optimizer_place,
-        fix=_rate_fix(setup, float(f"{best:.1g}")),
+        fix=in_sgd_s_place(setup) or set_rate(setup, customary(setup) or high),
     )
 
 
@@ -94,7 +116,7 @@ def too_low(setup: Setup) -> Found | None:
         {"rate": rates.peak, "usual_from": low, "usual_to": high},
         cost=35.0 if factor < 0.03 else 8.0,
         place=setup.optimizer_place,
-        fix=_rate_fix(setup, float(f"{math.sqrt(low * high):.1g}")),
+        fix=set_rate(setup, customary(setup) or low),
     )
 
 
@@ -128,5 +150,19 @@ def batch(setup: Setup) -> Found | None:
         {"batch_size": train.batch_size, "steps_per_epoch": steps, "steps": total or None, "rate": rates.peak},
         cost=8.0,
         place=train.place,
-        fix=Fix("smaller batches", code="batch_size=128"),
+        fix=_smaller_batches(setup),
     )
+
+
+def _smaller_batches(setup: Setup) -> Fix:
+    """The batch that the rate suits, 64 to 512; the rate stays as it is unless that batch bears less."""
+    peak = setup.rates.peak if setup.rates is not None else 0.1
+    images = 128 * peak / 0.1 if setup.algorithm == "SGD" else 128
+    size = 2 ** round(math.log2(min(max(images, 64), 512)))
+    title, built = f"batches of {size}", loader_made(setup)
+    value = argument(built.call, "batch_size") if built is not None else None
+    old = setup.train.batch_size if setup.train is not None else None
+    edit = given(built.source, value, old, str(size)) if built is not None else None
+    if built is None or edit is None:
+        return Fix(title, code=f"batch_size={size}")
+    return built.source.fix(title, edit)

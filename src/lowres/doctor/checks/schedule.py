@@ -3,8 +3,10 @@
 import ast
 
 from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.reschedule import add_cosine, start_stepping
+from lowres.doctor.scopes import home
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import LOOPS, last_name
+from lowres.doctor.source import last_name
 
 MEASURED = "public cases: 3 to 8 points without a schedule, 2 to 4 for a horizon that does not fit"
 AVERAGING = (
@@ -72,59 +74,13 @@ def none(setup: Setup) -> Found | None:
         return None
     if not rates.constant or averaged(setup) or _own_schedule(setup) is not None:
         return None
-    fix = _cosine(setup)
     return Found(
         f"no schedule: the rate stays at {rates.peak:g} from the first step to the last",
         {"rate": rates.peak, "epochs_seen": setup.epochs_seen},
         cost=2.5 if setup.pretrained else 5.0,
         place=setup.optimizer_place,
-        fix=fix,
+        fix=add_cosine(setup),
     )
-
-
-def _cosine(setup: Setup) -> Fix:
-    epochs = setup.epochs
-    code = (
-        f"scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={epochs or 'epochs'})\n...\n"
-        "scheduler.step()  # at the end of each epoch"
-    )
-    title = "a cosine to zero, stepped once an epoch"
-    place, source = setup.optimizer_place, setup.text(setup.optimizer_place)
-    train = setup.trace.train_loader()
-    rounds = next(
-        (
-            e["rounds"]
-            for e in setup.trace.of("iterate")
-            if train is not None and e["loader"] == id(train) and e["rounds"]
-        ),
-        None,
-    )
-    if source is None or place is None or rounds is None or setup.source is not source:
-        return Fix(title, code=code)
-    made = source.statement_at(place.line)
-    loop = next((n for n in source.nodes(*LOOPS) if n.lineno == rounds[1]), None)
-    if (
-        not isinstance(made, ast.Assign)
-        or not isinstance(loop, ast.For | ast.While)
-        or not isinstance(made.targets[0], ast.Name | ast.Attribute)
-    ):
-        return Fix(title, code=code)
-    homes = [source.enclosing(node.lineno, ast.FunctionDef)[:1] for node in (made, loop)]
-    if isinstance(made.targets[0], ast.Name) and homes[0] != homes[1]:
-        return Fix(title, code=code)  # the loop would not know the schedule
-    name = source.segment(made.targets[0])
-    new = "scheduler" if isinstance(made.targets[0], ast.Name) else "self.scheduler"
-    horizon = _range_text(loop) or str(epochs or "epochs")
-    return source.fix(
-        title,
-        source.after(made, f"{new} = torch.optim.lr_scheduler.CosineAnnealingLR({name}, T_max={epochs or horizon})"),
-        source.after(loop.body[-1], f"{new}.step()"),
-    )
-
-
-def _range_text(loop: ast.stmt) -> str | None:
-    call = loop.iter if isinstance(loop, ast.For) else None
-    return ast.unparse(call.args[-1]) if isinstance(call, ast.Call) and last_name(call.func) == "range" else None
 
 
 def _own_schedule(setup: Setup) -> Place | None:
@@ -167,7 +123,7 @@ def idle(setup: Setup) -> Found | None:
             {"scheduler": kind, "steps_of_it": 0, "rate": rates.peak},
             cost=5.0,
             place=place_of(setup),
-            fix=Fix("step it at the end of each epoch", code="scheduler.step()"),
+            fix=start_stepping(setup),
         )
     place = _own_schedule(setup)
     if not keys and place is not None and rates.constant and setup.epochs_seen >= 10:
@@ -178,9 +134,24 @@ def idle(setup: Setup) -> Found | None:
             {"rate": rates.peak, "epochs_seen": setup.epochs_seen, "handed_the_rate": wrong is not None},
             cost=6.0,
             place=wrong or place,
-            fix=Fix("hand it the epoch", code="rate = schedule(epoch)"),
+            fix=_hand_the_epoch(setup, wrong),
         )
     return None
+
+
+def _hand_the_epoch(setup: Setup, place: Place | None) -> Fix:
+    """The loop's variable in the place of what the schedule is handed."""
+    source = setup.text(place)
+    handed = [
+        call
+        for call in (source.nodes(ast.Call) if source is not None and place is not None else ())
+        if place is not None and call.lineno == place.line and call.args and "rate" in last_name(call.func).lower()
+    ]
+    for loop in source.enclosing(place.line, ast.For) if source is not None and place is not None else ():
+        plain = isinstance(loop.target, ast.Name) and "epoch" in loop.target.id
+        if source is not None and plain and len(handed) == 1 and home(handed[0]) is home(loop):
+            return source.fix("hand it the epoch", source.replaced(handed[0].args[0], source.segment(loop.target)))
+    return Fix("hand it the epoch", code="rate = schedule(epoch)")
 
 
 def _rate_for_epoch(setup: Setup) -> Place | None:

@@ -1,0 +1,350 @@
+"""What fixes of a training write into its own lines, in two manners of writing."""
+
+import pytest
+
+STEP = "        optimizer.step()\n"
+SGD = "SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)"
+SCHEDULE = "scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)\n"
+SELF_SCHEDULE = "        self.scheduler = optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=args.epochs)\n"
+
+DEEP = "        x = self.more(self.body(x)).mean((2, 3))\n"
+RESIDUAL = """        x = self.body(x)
+        for _ in range(3):
+            x = x + F.conv2d(x, self.body[0].weight[:, :1].repeat(1, 64, 1, 1), padding=1)
+        x = self.more(x).mean((2, 3))
+"""
+DEEPER = "        x = self.last(self.more(self.body(x))).mean((2, 3))\n"
+LAST = "        self.last = nn.Sequential(nn.Conv2d(2 * width, 2 * width, 3, padding=1), nn.Sigmoid())\n"
+SHOWN = '            print("epoch", epoch, "accuracy", val_acc)\n'
+IMPATIENT = """            if val_acc > best:
+                best, bad = val_acc, 0
+            else:
+                bad += 1
+                if bad >= 2:
+                    break
+"""
+FREEZE = "for p in model.parameters():\n    p.requires_grad = False\n"
+
+# Of each fault: the style, the check, what is exchanged, and a text that stands in the program afterwards.
+FIXES = {
+    "momentum": ("plain", "TR502", [(", momentum=0.9", "")], "lr=RATE, weight_decay=5e-4, momentum=0.9)"),
+    "momentum that is declared": (
+        "plain",
+        "TR502",
+        [(", momentum=0.9", ""), ("RATE = 0.1", "RATE = 0.1\nMOMENTUM = 0.8")],
+        "momentum=MOMENTUM)",
+    ),
+    "momentum of the command line": (
+        "classes",
+        "TR502",
+        [(", momentum=0.9", ""), ('"--lr", ', '"--momentum", type=float)\n    parser.add_argument("--lr", ')],
+        "momentum=args.momentum)",
+    ),
+    "decay": ("plain", "TR501", [(", weight_decay=5e-4", "")], "momentum=0.9, weight_decay=5e-4)"),
+    "decay by position": (
+        "classes",
+        "TR501",
+        [("momentum=0.9, weight_decay=5e-4", "momentum=0.9")],
+        "weight_decay=5e-4)",
+    ),
+    "decay in Adam": (
+        "plain",
+        "TR503",
+        [(SGD, "Adam(model.parameters(), lr=1e-3, weight_decay=1e-2)")],
+        "optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)",
+    ),
+    "rate too high": ("plain", "LR101", [("RATE = 0.1", "RATE = 10.0")], "RATE = 0.02\n"),
+    "rate too low": ("classes", "LR102", [("default=0.1", "default=0.0001")], '"--lr", type=float, default=0.02)'),
+    "rate of one cycle": (
+        "plain",
+        "LR101",
+        [
+            (SCHEDULE, "scheduler = optim.lr_scheduler.OneCycleLR(optimizer, 20.0, epochs=12, steps_per_epoch=10)\n"),
+            (STEP, STEP + "        scheduler.step()\n"),
+            ("    scheduler.step()\n    model", "    model"),
+        ],
+        "OneCycleLR(optimizer, 0.02, epochs",
+    ),
+    "no schedule": (
+        "plain",
+        "LR103",
+        [(SCHEDULE, ""), ("    scheduler.step()\n", "")],
+        "weight_decay=5e-4)\nscheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)\n",
+    ),
+    "no step of no schedule": (
+        "plain",
+        "LR103",
+        [(SCHEDULE, ""), ("    scheduler.step()\n", "")],
+        "val_acc)\n    scheduler.step()\n",
+    ),
+    "no schedule in classes": (
+        "classes",
+        "LR103",
+        [(SELF_SCHEDULE, ""), ("            self.scheduler.step()\n", "")],
+        "        self.scheduler = optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=self.args.epochs)\n",
+    ),
+    "never stepped": ("plain", "LR104", [("    scheduler.step()\n", "")], "val_acc)\n    scheduler.step()\n"),
+    "never stepped in classes": (
+        "classes",
+        "LR104",
+        [("            self.scheduler.step()\n", "")],
+        "val_acc)\n            self.scheduler.step()\n",
+    ),
+    "one cycle never stepped": (
+        "classes",
+        "LR104",
+        [
+            ("            self.scheduler.step()\n", ""),
+            (
+                "CosineAnnealingLR(self.optimizer, T_max=args.epochs)",
+                "OneCycleLR(self.optimizer, args.lr, epochs=args.epochs, steps_per_epoch=len(self.train_loader))",
+            ),
+        ],
+        "            self.optimizer.step()\n            self.scheduler.step()\n",
+    ),
+    "horizon in batches": (
+        "plain",
+        "LR105",
+        [("T_max=EPOCHS", "T_max=EPOCHS * len(train_loader)")],
+        "        optimizer.step()\n        scheduler.step()\n    model.eval",
+    ),
+    "milestones after the end": (
+        "plain",
+        "LR105",
+        [("CosineAnnealingLR(optimizer, T_max=EPOCHS)", "MultiStepLR(optimizer, [20, 30])")],
+        "MultiStepLR(optimizer, [6, 9])",
+    ),
+    "horizon too short": ("classes", "LR106", [("T_max=args.epochs", "T_max=7")], "T_max=self.args.epochs)"),
+    "stepped by the batch": (
+        "classes",
+        "LR106",
+        [
+            ("            self.scheduler.step()\n", ""),
+            (
+                "            self.optimizer.step()\n",
+                "            self.optimizer.step()\n            self.scheduler.step()\n",
+            ),
+        ],
+        "val_acc)\n            self.scheduler.step()\n",
+    ),
+    "gone too early": (
+        "plain",
+        "LR107",
+        [("CosineAnnealingLR(optimizer, T_max=EPOCHS)", "StepLR(optimizer, 1, 0.1)")],
+        "scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)\n",
+    ),
+    "one cycle too short": (
+        "plain",
+        "LR108",
+        [
+            ("CosineAnnealingLR(optimizer, T_max=EPOCHS)", "OneCycleLR(optimizer, RATE, total_steps=40)"),
+            (STEP, STEP + "        scheduler.step()\n"),
+            ("    scheduler.step()\n    model", "    model"),
+        ],
+        "OneCycleLR(optimizer, RATE, total_steps=EPOCHS * len(train_loader))",
+    ),
+    "plateau": (
+        "plain",
+        "LR109",
+        [
+            ("CosineAnnealingLR(optimizer, T_max=EPOCHS)", "ReduceLROnPlateau(optimizer, 'min')"),
+            ("    scheduler.step()\n", ""),
+            ('    print("epoch"', '    scheduler.step(val_acc)\n    print("epoch"'),
+        ],
+        "ReduceLROnPlateau(optimizer, 'max')",
+    ),
+    "never cleared": (
+        "plain",
+        "TR521",
+        [("        optimizer.zero_grad()\n", "")],
+        "optimizer.zero_grad()\n        loss.back",
+    ),
+    "never cleared in classes": (
+        "classes",
+        "TR521",
+        [("            self.optimizer.zero_grad()\n", "")],
+        "            self.optimizer.zero_grad()\n            loss.backward()\n",
+    ),
+    "no step": (
+        "classes",
+        "TR522",
+        [("            self.optimizer.step()\n", "")],
+        "loss.backward()\n            self.optimizer.step()",
+    ),
+    "cleared before the step": (
+        "plain",
+        "TR523",
+        [("        optimizer.zero_grad()\n", ""), ("backward()\n", "backward()\n        optimizer.zero_grad()\n")],
+        "        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n",
+    ),
+    "clipped": (
+        "plain",
+        "TR524",
+        [("backward()\n", "backward()\n        nn.utils.clip_grad_norm_(model.parameters(), 0.001)\n")],
+        "clip_grad_norm_(model.parameters(), 5.0)",
+    ),
+    "softmax in the network": (
+        "plain",
+        "LO301",
+        [("return self.head(x)", "return F.softmax(self.head(x), dim=1)")],
+        "return self.head(x)\n",
+    ),
+    "softmax in the loop": (
+        "classes",
+        "LO301",
+        [("criterion(scores, y)", "criterion(scores.softmax(1), y)")],
+        "criterion(scores, y)",
+    ),
+    "softmax before the loop's loss": (
+        "plain",
+        "LO301",
+        [("scores = model(x)", "scores = torch.softmax(model(x), 1)")],
+        "scores = model(x)\n",
+    ),
+    "softmax as a layer": (
+        "classes",
+        "LO301",
+        [("= nn.Linear(2 * width, 10)", "= nn.Sequential(nn.Linear(2 * width, 10), nn.Softmax(1))")],
+        "nn.Linear(2 * width, 10), nn.Identity())",
+    ),
+    "sigmoid": (
+        "plain",
+        "LO302",
+        [("return self.head(x)", "return torch.sigmoid(self.head(x))")],
+        "return self.head(x)\n",
+    ),
+    "nll": ("classes", "LO303", [("nn.CrossEntropyLoss()", "nn.NLLLoss()")], "self.criterion = nn.CrossEntropyLoss()"),
+    "logarithm of zero": (
+        "plain",
+        "LO305",
+        [
+            (
+                "        loss = criterion(scores, y)\n",
+                "        p = F.softmax(scores * 1000, dim=1)\n"
+                "        loss = -(F.one_hot(y, 10) * torch.log(p)).sum(dim=1).mean()\n",
+            )
+        ],
+        "        scores = model(x)\n        loss = criterion(scores, y)\n",
+    ),
+    "part of the parameters": (
+        "classes",
+        "TR511",
+        [("SGD(self.model.par", "SGD(self.model.body.par")],
+        "SGD(self.model.parameters()",
+    ),
+    "exchanged too late": (
+        "plain",
+        "TR511",
+        [("\nbest = 0\n", "model.head = nn.Linear(128, 10)\n\nbest = 0\n")],
+        "model.head = nn.Linear(128, 10)\noptimizer = torch.optim.SGD",
+    ),
+    "layers in a list": (
+        "plain",
+        "TR512",
+        [
+            ("        self.head =", "        self.extra = [nn.Linear(128, 128)]\n        self.head ="),
+            ("return self.head(x)", "return self.head(x + self.extra[0](x))"),
+        ],
+        "self.extra = nn.ModuleList([nn.Linear(128, 128)])",
+    ),
+    "made in forward": (
+        "classes",
+        "TR513",
+        [
+            ("        self.head = nn.Linear(2 * width, 10)\n", ""),
+            (
+                "        return self.head(x)",
+                "        head = nn.Linear(x.shape[1], 10).to(x.device)\n        return head(x)",
+            ),
+        ],
+        "        self.head = nn.Linear(128, 10)\n\n    def forward",
+    ),
+    "frozen": (
+        "plain",
+        "TR514",
+        [("model = Net()\n", "model = Net()\n" + FREEZE + "model.head = nn.Linear(128, 10)\n")],
+        "model = Net()\nmodel.head = nn.Linear(128, 10)\n",
+    ),
+    "layers of another optimizer": (
+        "plain",
+        "LR101",
+        [(SGD, "Adam(model.parameters(), lr=RATE, betas=(0.9, 0.98))"), (DEEP, RESIDUAL)],
+        "optimizer = optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)\n",
+    ),
+    "too few epochs": (
+        "plain",
+        "TR531",
+        [("EPOCHS = 12", "EPOCHS = 2"), ("Photographs(320, True)", "Photographs(10000, True)")],
+        "EPOCHS = 50\n",
+    ),
+    "impatience": (
+        "classes",
+        "TR532",
+        [("default=12", "default=30"), ("for epoch in", "best, bad = 0, 0\n        for epoch in"), (SHOWN, IMPATIENT)],
+        "bad >= self.args.epochs:",
+    ),
+    "dropout": (
+        "plain",
+        "AR114",
+        [
+            ("nn.ReLU())", "nn.ReLU(), nn.Dropout(0.5), nn.Dropout(0.5))"),
+            (DEEP, DEEPER),
+            ("        self.head =", LAST + "        self.head ="),
+        ],
+        "nn.ReLU(), nn.Dropout(0.0), nn.Dropout(0.0))",
+    ),
+    "too narrow": (
+        "classes",
+        "AR112",
+        [("width=64", "width=4"), (DEEP, DEEPER), ("        self.head =", LAST + "        self.head =")],
+        "def __init__(self, width=64)",
+    ),
+    "a prefix": (
+        "plain",
+        "TR525",
+        [
+            (
+                "\nbest = 0\n",
+                "\nstate = {'module.' + name: value for name, value in model.state_dict().items()}\n"
+                "model.load_state_dict(state, strict=False)\n",
+            )
+        ],
+        'model.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})',
+    ),
+    "half precision": (
+        "plain",
+        "TR526",
+        [
+            (
+                "        scores = model(x)\n",
+                "        with torch.autocast('cuda', enabled=EPOCHS > 99):\n            scores = model(x)\n",
+            )
+        ],
+        "torch.autocast('cuda', enabled=EPOCHS > 99, dtype=torch.bfloat16)",
+    ),
+    "smoothing": (
+        "plain",
+        "TR505",
+        [("RATE = 0.1\n", "RATE = 0.1\nlabel_smoothing = 0.1\n")],
+        "nn.CrossEntropyLoss(label_smoothing=label_smoothing)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIXES)
+def test_a_fix_is_written_into_the_program(faulty, fixed, name):
+    style, code, pairs, expected = FIXES[name]
+    assert expected in fixed(faulty(style, *pairs), code)
+
+
+def test_a_schedule_is_left_alone_while_the_optimizer_never_steps(faulty, fixed, tmp_path):
+    """It would be taken for one that is stepped by the epoch; given so few steps it would raise later."""
+    cycle = "OneCycleLR(optimizer, RATE, epochs=EPOCHS, steps_per_epoch=len(train_loader))"
+    program = faulty(
+        "plain",
+        (SCHEDULE, f"scheduler = optim.lr_scheduler.{cycle}\n"),
+        (STEP, "        scheduler.step()\n"),
+        ("    scheduler.step()\n    model", "    model"),
+    )
+    assert "loss.backward()\n        optimizer.step()\n        scheduler.step()\n" in fixed(program, "TR522")
+    assert fixed(program, "LR105", out=tmp_path / "second") == ""
