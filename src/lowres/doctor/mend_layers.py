@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from lowres.doctor.findings import Edit, Fix, Place
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Fix, Place
 from lowres.doctor.network import look
 from lowres.doctor.origins import argument, enclosing_function
 from lowres.doctor.setup import Setup
@@ -53,13 +54,12 @@ def placed(source: Source, call: ast.Call, *code: str) -> list[Edit]:
     if isinstance(above, ast.List | ast.Tuple) or (
         isinstance(above, ast.Call) and called(above) == "Sequential" and call in above.args
     ):
-        return [source.replaced(call, ", ".join((source.segment(call), *code)))]
+        return [source.wrapped(call, ", ".join(("{}", *code)))]
     if isinstance(above, ast.Call) and called(above) == "append" and isinstance(parent(above), ast.Expr):
         holder = source.segment(above.func)
         return [source.after(parent(above), *(f"{holder}({one})" for one in code))]  # type: ignore[arg-type]
     if isinstance(above, ast.Assign):
-        inner = ", ".join((source.segment(call), *code))
-        return [source.replaced(call, f"{nn_prefix(source)}Sequential({inner})")]
+        return [source.wrapped(call, f"{nn_prefix(source)}Sequential({', '.join(('{}', *code))})")]
     return []
 
 
@@ -67,7 +67,7 @@ def norms_behind(source: Source) -> list[Edit] | None:
     """A batch norm behind each convolution that has none; None where one of them cannot be given one."""
     edits: list[Edit] = []
     for call in source.calls(*CONVS):
-        if _followed(source, call, NORMS + ("GroupNorm", "LayerNorm", "InstanceNorm2d")):
+        if _followed(source, call, (*NORMS, "GroupNorm", "LayerNorm", "InstanceNorm2d")):
             continue
         width = argument(call, 1, "out_channels")
         new = placed(source, call, f"{nn_prefix(source)}BatchNorm2d({source.segment(width)})") if width else []
@@ -80,9 +80,9 @@ def norms_behind(source: Source) -> list[Edit] | None:
 def next_layer(source: Source, call: ast.Call) -> ast.expr | None:
     """The layer behind one in its list or in the next `append`."""
     above = parent(call)
-    listed = (
-        above.elts if isinstance(above, ast.List | ast.Tuple) else above.args if isinstance(above, ast.Call) else []
-    )
+    listed: list[ast.expr] = []
+    if isinstance(above, ast.List | ast.Tuple | ast.Call):
+        listed = above.args if isinstance(above, ast.Call) else above.elts
     if call in listed and not (isinstance(above, ast.Call) and called(above) == "append"):
         at = listed.index(call)
         return listed[at + 1] if at + 1 < len(listed) else None
@@ -231,7 +231,7 @@ def _own_norms(source: Source, owner: ast.ClassDef, attribute: str) -> list[Edit
             return None
         taken.add(new)
         code.append(f"self.{new} = {source.segment(made[0].value)}")
-        edits.append(source.replaced(func, f"{source.segment(func.value)}.{new}"))  # type: ignore[attr-defined]
+        edits.append(source.replaced(func, f"{source.segment(func.value)}.{new}"))
     return [*edits, source.after(made[0], *code)]
 
 
@@ -251,8 +251,7 @@ def kept_apart(setup: Setup) -> Fix:
             return source.fix(title, *(source.with_keyword(call, "batch_first", "True") for call in attends))
         over = [one for one in source.nodes(ast.Assign) if _scales_over_the_batch(source, one)]
         if len(over) == 1:
-            target = over[0].targets[0]
-            return source.fix(title, source.replaced(over[0].value, source.segment(target)))
+            return source.fix(title, source.removed(over[0]))
     return manual
 
 

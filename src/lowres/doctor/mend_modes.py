@@ -160,8 +160,10 @@ def on_validation(setup: Setup) -> Fix:
     if not name or not other:
         return manual
     edits = []
-    for node in source.nodes(ast.Name, ast.Attribute):
-        if last_name(node) != name.rpartition(".")[2] or not isinstance(node.ctx, ast.Load):
+    reads: list[ast.expr] = [one for one in source.nodes(ast.Name) if isinstance(one.ctx, ast.Load)]
+    reads += [one for one in source.nodes(ast.Attribute) if isinstance(one.ctx, ast.Load)]
+    for node in reads:
+        if last_name(node) != name.rpartition(".")[2]:
             continue
         above = parent(node)
         passed = isinstance(above, ast.Call) or (isinstance(above, ast.For) and above.iter is node)

@@ -2,7 +2,8 @@
 
 import ast
 
-from lowres.doctor.findings import Edit, Fix
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Fix
 from lowres.doctor.mend_layers import sources
 from lowres.doctor.origins import argument, dataset_call, loader_call, number_of
 from lowres.doctor.pipeline import Pipeline
@@ -10,6 +11,7 @@ from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source
 
 BATCH = 128
+CLASSES = ("num_classes", "n_classes", "classes")
 HIGHEST = 0.2
 """The greatest rate that SGD gets by scaling along."""
 
@@ -57,16 +59,12 @@ def _heads(setup: Setup, source: Source, outputs: int, classes: int) -> list[Edi
     for call in source.nodes(ast.Call):
         for keyword in call.keywords:
             number = number_of(source, keyword.value)
-            if (
-                keyword.arg in ("num_classes", "n_classes", "classes")
-                and number is not None
-                and number.value == outputs
-            ):
+            if keyword.arg in CLASSES and number is not None and number.value == outputs:
                 return [source.replaced(number, str(classes))]
     last = [
         width
         for call in source.calls("Linear", "LazyLinear")
-        if (width := argument(call, -1 if call.func is None else 1, "out_features")) is not None
+        if (width := argument(call, 1, "out_features")) is not None
         and isinstance(width, ast.Constant)
         and width.value == outputs
     ]
@@ -85,7 +83,7 @@ def from_zero(setup: Setup, one: Pipeline, outputs: int) -> Fix:
         if made is None or value is None or (isinstance(value, ast.Constant) and value.value is None):
             continue
         source = made[0]
-        edits = [source.replaced(value, "None")]
+        edits = [source.keyword_removed(made[1], "target_transform")]
         stored = int(setup.train.labels.max()) - int(setup.train.labels.min()) + 1
         if outputs > stored and pipeline is setup.train:
             edits += _heads(setup, source, outputs, stored)

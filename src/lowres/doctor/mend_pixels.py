@@ -3,7 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from lowres.doctor.findings import Edit, Fix
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Fix
 from lowres.doctor.mend_layers import sources
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup
@@ -11,6 +12,7 @@ from lowres.doctor.source import Source, called, last_name, parent
 
 STORES = ("CIFAR10", "CIFAR100", "SVHN")
 """Data sets that read their files themselves, so that nothing has to be put in order."""
+MOVES = {"reshape", "view", "transpose", "permute", "swapaxes", "moveaxis"}
 
 
 def transposed(setup: Setup, one: Pipeline) -> Fix:
@@ -19,9 +21,7 @@ def transposed(setup: Setup, one: Pipeline) -> Fix:
     if type(one.base).__name__ in STORES:
         for source, node in _assignments(setup):
             changes = {called(call) for call in ast.walk(node.value) if isinstance(call, ast.Call)}
-            if changes & {"reshape", "view", "transpose", "permute", "swapaxes", "moveaxis"} and _in_place(
-                source, node
-            ):
+            if changes & MOVES and _in_place(source, node):
                 return source.fix(title, *gone(source, node))
     return Fix("transpose, do not reshape", code="data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # of planar bytes")
 
@@ -39,9 +39,9 @@ def labels_in_place(setup: Setup) -> Fix:
     for source in sources(setup):
         for node in source.nodes(ast.Expr):
             call = node.value
-            if isinstance(call, ast.Call) and called(call) == "shuffle" and call.args:
-                if last_name(call.args[0]) in ("targets", "labels"):
-                    return source.fix("leave the labels with their images", *gone(source, node))
+            shuffles = isinstance(call, ast.Call) and called(call) == "shuffle" and bool(call.args)
+            if shuffles and last_name(call.args[0]) in ("targets", "labels"):  # type: ignore[attr-defined]
+                return source.fix("leave the labels with their images", *gone(source, node))
     return Fix(
         "change the order of images and labels together",
         code="order = torch.randperm(len(images)); images, labels = images[order], labels[order]",
@@ -70,4 +70,4 @@ def gone(source: Source, node: ast.stmt) -> list[Edit]:
     above = parent(node)
     while isinstance(above, ast.For) and above.body == [node] and not above.orelse:
         node, above = above, parent(above)
-    return [Edit(node.lineno, node.end_lineno or node.lineno, "")]
+    return [source.removed(node)]

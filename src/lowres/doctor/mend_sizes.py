@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lowres.doctor.findings import Fix, Place
 from lowres.doctor.mend_layers import nn_prefix, sources
 from lowres.doctor.network import Layer, Network
-from lowres.doctor.origins import argument, number_of, targets
+from lowres.doctor.origins import number_of, targets
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called
 
@@ -57,9 +57,9 @@ def _levels(network: Network) -> list[list[Layer]]:
     """Layers that shrink maps, by the size that they start from, the largest first."""
     found: dict[int, list[Layer]] = defaultdict(list)
     for one in network.layers:
-        if one.kind in ("conv", "pool") and one.before and one.after and 0 < one.after[0] < one.before[0]:
-            if max(one.stride) > 1 and one.after[0] >= one.before[0] // 2 - 1 and one.name:
-                found[one.before[0]].append(one)
+        shrinks = one.kind in ("conv", "pool") and one.before and one.after and 0 < one.after[0] < one.before[0]
+        if shrinks and max(one.stride) > 1 and one.after[0] >= one.before[0] // 2 - 1 and one.name:
+            found[one.before[0]].append(one)
     return [found[size] for size in sorted(found, reverse=True)]
 
 
@@ -156,29 +156,12 @@ def smaller_patches(setup: Setup, patch: int, size: int) -> Fix:
             for name, default in _defaults(node):
                 if "patch" in name and isinstance(default, ast.Constant) and default.value == patch:
                     return source.fix(title, source.replaced(default, str(new)))
-        convs = [
-            one
-            for one in source.calls("Conv2d")
-            for kernel, stride in [(argument(one, 2, "kernel_size"), argument(one, 3, "stride"))]
-            if _is(kernel, patch) and _is(stride, patch)
-        ]
-        if len(convs) == 1 and not source.calls("Parameter"):
-            edits = [
-                source.replaced(argument(convs[0], at, name), str(new))
-                for at, name in ((2, "kernel_size"), (3, "stride"))
-            ]  # type: ignore[arg-type]
-            return source.fix(title, *edits)
     return manual
-
-
-def _is(node: ast.expr | None, value: int) -> bool:
-    return isinstance(node, ast.Constant) and node.value == value
 
 
 def _defaults(function: ast.FunctionDef) -> list[tuple[str, ast.expr]]:
     arguments = function.args.args
     pairs = list(zip(arguments[len(arguments) - len(function.args.defaults) :], function.args.defaults, strict=True))
-    named = [
-        (one, value) for one, value in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if value
-    ]
+    keywords = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    named = [(one, value) for one, value in keywords if value is not None]
     return [(one.arg, value) for one, value in [*pairs, *named]]

@@ -1,10 +1,11 @@
 """Fixes of which images are trained and evaluated on, in what order, with what labels."""
 
 import ast
-from collections.abc import Iterator
+
+from torch.utils.data import Dataset
 
 from lowres.doctor.findings import Fix
-from lowres.doctor.mend_transforms import importing, plain_transform, subset_statement
+from lowres.doctor.mend_transforms import plain_transform, subset_statement
 from lowres.doctor.origins import (
     argument,
     chain,
@@ -85,7 +86,7 @@ def own_transform(setup: Setup, one: Pipeline) -> Fix:
         f"{name}.dataset = copy.copy({name}.dataset)  # training keeps its own transforms",
         f"{name}.dataset.transform = {plain}",
     )
-    return source.fix(title, edit, *importing(source, "copy"))
+    return source.fix(title, edit, source.imported("import copy"))
 
 
 def _twin(source: Source, at: ast.Call, made: ast.Call) -> str:
@@ -116,7 +117,7 @@ def own_copy(setup: Setup) -> Fix:
                 if sets and last_name(target.value) == "dataset":  # type: ignore[attr-defined]
                     name = source.segment(target.value)  # type: ignore[attr-defined]
                     copied = f"{name} = copy.copy({name})  # training keeps its own transforms"
-                    return source.fix(title, source.before(node.lineno, copied), *importing(source, "copy"))
+                    return source.fix(title, source.before(node.lineno, copied), source.imported("import copy"))
     return Fix(title, code="val_set = Subset(CIFAR10(root, train=True, transform=test_transform), val_set.indices)")
 
 
@@ -174,7 +175,7 @@ def _test_images(setup: Setup, one: Pipeline) -> Fix | None:
     given = argument(call, 1, "train", "split")
     if (train is not None and train[1] is call) or not isinstance(given, ast.Constant):
         return None
-    new = {True: "False", "train": '"test"'}.get(given.value)  # type: ignore[call-overload]
+    new = {True: "False", "train": '"test"'}.get(given.value)
     return source.fix("take the test images", source.replaced(given, new)) if new else None
 
 
@@ -220,17 +221,8 @@ def fresh(setup: Setup, train: Pipeline) -> Fix:
     title = "keep images from before the random transforms"
     manual = Fix(title, code="return self.transform(self.kept[index])")
     found, dataset = loader_call(setup, train), train.loader.dataset
-    inner = next(
-        (
-            value
-            for value in vars(dataset).values()
-            if hasattr(value, "__getitem__")
-            and hasattr(value, "__len__")
-            and not isinstance(value, dict | list | tuple | str)
-        ),
-        None,
-    )
-    if found is None or inner is None or len(inner) != len(dataset):  # type: ignore[arg-type]
+    inner = next((value for value in vars(dataset).values() if isinstance(value, Dataset)), None)
+    if found is None or inner is None or not hasattr(inner, "__len__"):
         return manual
     source, loader = found
     given = dataset_argument(loader)
@@ -243,11 +235,3 @@ def fresh(setup: Setup, train: Pipeline) -> Fix:
                     source.replaced(expression, source.segment(wrapped)),
                 )
     return manual
-
-
-def statements(setup: Setup) -> Iterator[tuple[Source, ast.stmt]]:
-    """All statements of the user's files."""
-    for source in (setup.source, *setup.files.values()):
-        for node in source.nodes(ast.stmt) if source is not None else ():
-            assert source is not None
-            yield source, node

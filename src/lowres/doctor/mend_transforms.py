@@ -8,7 +8,8 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lowres.doctor.findings import Edit, Fix
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Fix
 from lowres.doctor.origins import argument, dataset_argument, dataset_call, definition, loader_call
 from lowres.doctor.pipeline import RANDOM, Pipeline
 from lowres.doctor.setup import Setup
@@ -66,7 +67,7 @@ class Slot:
         if self.value is None:
             return []
         code = spelled(self.source, f"transforms.Compose([{parts}])")
-        return [self.source.replaced(self.value, code.replace("{}", self.source.segment(self.value)))]
+        return [self.source.wrapped(self.value, code)]
 
 
 def slot_of(setup: Setup, one: Pipeline) -> Slot | None:
@@ -165,15 +166,7 @@ def _copied(setup: Setup, train: Pipeline, title: str, side: int | None) -> Fix 
         f"{name}.dataset = copy.copy({name}.dataset)  # validation keeps its own transforms",
         f"{name}.dataset.transform = {code}",
     )
-    return source.fix(title, edits, *importing(source, "copy"))
-
-
-def importing(source: Source, module: str) -> list[Edit]:
-    """An import, where the file lacks it."""
-    if any(alias.name == module and not alias.asname for node in source.nodes(ast.Import) for alias in node.names):
-        return []
-    first = next((node for node in source.tree.body if isinstance(node, ast.Import | ast.ImportFrom)), None)
-    return [source.before(first.lineno, f"import {module}")] if first is not None else []
+    return source.fix(title, edits, source.imported("import copy"))
 
 
 def normalisation(setup: Setup, train: Pipeline, largest: float) -> Fix:

@@ -2,7 +2,7 @@
 
 import ast
 
-from lowres.doctor.findings import Edit
+from lowres.doctor.edits import Edit
 from lowres.doctor.origins import argument, chain, dataset_call, name_in_reach
 from lowres.doctor.pipeline import RANDOM, Pipeline
 from lowres.doctor.setup import Setup
@@ -101,16 +101,8 @@ def inserted(source: Source, compose: ast.Call, new: tuple[str, ...], *, last: b
     else:
         at = next((i for i, one in enumerate(listed) if _name(one) in TENSORS), 0)
     if at < len(listed):
-        node = listed[at]
-        if alone(source, node):
-            return [source.before(node.lineno, *(f"{text}," for text in code)), *imports]
-        return [source.replaced(node, ", ".join([*code, source.segment(node)])), *imports]
-    node = listed[-1]
-    if alone(source, node) and source.lines[(node.end_lineno or 0) - 1].rstrip().endswith(","):
-        end = (node.end_lineno or node.lineno) + 1
-        indent = source.indent(node.lineno)
-        return [Edit(end, end - 1, "\n".join(f"{indent}{text}," for text in code)), *imports]
-    return [source.replaced(node, ", ".join([source.segment(node), *code])), *imports]
+        return [source.element_before(listed[at], *code), *imports]
+    return [source.element_after(listed[-1], *code), *imports]
 
 
 def taken_out(source: Source, gone: list[ast.Call]) -> list[Edit]:
@@ -118,17 +110,8 @@ def taken_out(source: Source, gone: list[ast.Call]) -> list[Edit]:
     around = parent(gone[0])
     if not isinstance(around, ast.List | ast.Tuple) or len(around.elts) <= len(gone):
         return []
-    if all(alone(source, one) for one in gone):
-        return [Edit(one.lineno, one.end_lineno or one.lineno, "") for one in gone]
     rest = ", ".join(source.segment(one) for one in around.elts if one not in gone)
     return [source.replaced(around, f"[{rest}]")]
-
-
-def alone(source: Source, node: ast.expr) -> bool:
-    """Whether an element of a list has its lines for itself."""
-    before = source.lines[node.lineno - 1].encode()[: node.col_offset].decode()
-    after = source.lines[(node.end_lineno or node.lineno) - 1].encode()[node.end_col_offset :].decode()
-    return not before.strip() and (not after.strip(", \t") or after.lstrip(", \t").startswith("#"))
 
 
 def imported(source: Source, new: tuple[str, ...]) -> list[Edit]:
@@ -136,9 +119,7 @@ def imported(source: Source, new: tuple[str, ...]) -> list[Edit]:
     names = [text.removeprefix("transforms.").partition("(")[0] for text in new if text.startswith("transforms.")]
     for node in source.nodes(ast.ImportFrom):
         if node.module and node.module.startswith("torchvision.transforms"):
-            known = {one.name for other in source.nodes(ast.ImportFrom) for one in other.names}
-            lacking = [name for name in names if name not in known]
-            return [source.after(node, f"from {node.module} import {', '.join(lacking)}")] if lacking else []
+            return [source.imported(f"from {node.module} import {name}") for name in names]
     return []
 
 
