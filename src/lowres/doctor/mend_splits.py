@@ -93,12 +93,17 @@ def _twin(source: Source, at: ast.Call, made: ast.Call) -> str:
     """Another data set of the same images whose transforms are not random."""
     split = _split_of(source, made)
     for name, call in name_in_reach(source, at, (called(made),)):
-        compose = resolved(source, argument(call, -1, "transform"))
-        if call is made or compose is None or _split_of(source, call) != split or not elements(compose):
-            continue
-        if not any(called(x).startswith(RANDOM) for x in elements(compose) if isinstance(x, ast.Call)):
+        if call is not made and _split_of(source, call) == split and _plain(source, call):
             return name
     return ""
+
+
+def _plain(source: Source, call: ast.Call) -> bool:
+    """Whether a data set is given transforms, none of them random."""
+    value = argument(call, -1, "transform")
+    compose = resolved(source, value)
+    given = elements(compose) if compose is not None else [value] if isinstance(value, ast.Call) else []
+    return bool(given) and not any(called(one).startswith(RANDOM) for one in given if isinstance(one, ast.Call))
 
 
 def _split_of(source: Source, call: ast.Call) -> str:

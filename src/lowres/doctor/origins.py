@@ -71,13 +71,20 @@ def _inner(source: Source, node: ast.expr) -> ast.expr | None:
 def value_of(source: Source, node: ast.expr) -> ast.expr | None:
     """What a name was last set to before it is read, in its function or around it; of `self.x`, anywhere.
 
-    Of several names that are set at once to one value, as `a, b = split(c)` does, that value.
+    Of several names that are set at once: its own value of `a, b = c, d`, the common one of `a, b = split(c)`.
     """
     found = definition(source, node)
     if found is not None:
-        return found.value
+        return _own_value(source, found, source.segment(node))
     function = enclosing_function(node)
     return _passed(source, function, node.id) if function is not None and isinstance(node, ast.Name) else None
+
+
+def _own_value(source: Source, statement: ast.Assign, name: str) -> ast.expr:
+    value, left = statement.value, statement.targets[0]
+    if isinstance(value, ast.Tuple) and isinstance(left, ast.Tuple) and len(value.elts) == len(left.elts):
+        return next((v for t, v in zip(left.elts, value.elts, strict=True) if source.segment(t) == name), value)
+    return value
 
 
 def definition(source: Source, node: ast.expr) -> ast.Assign | None:
@@ -163,7 +170,10 @@ def name_in_reach(source: Source, node: ast.expr, names: tuple[str, ...]) -> lis
         scopes.append(function)
         function = enclosing_function(function)
     for one in source.nodes(ast.Assign):
-        reach = enclosing_function(one) in scopes and (one.end_lineno or one.lineno) < node.lineno
-        if reach and isinstance(one.value, ast.Call) and (not names or called(one.value) in names):
-            found += [(source.segment(target), one.value) for target in targets(one) if last_name(target)]
+        if enclosing_function(one) not in scopes or (one.end_lineno or one.lineno) >= node.lineno:
+            continue
+        for target in targets(one):
+            value = _own_value(source, one, source.segment(target))
+            if isinstance(value, ast.Call) and called(value) in names and last_name(target):
+                found.append((source.segment(target), value))
     return found
