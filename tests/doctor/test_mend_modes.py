@@ -94,22 +94,38 @@ def test_hits_are_divided_by_images(count, wrong, right):
     assert apply(source.text, divided_by_images(source, division).edits) == f"{code}    return {right}\n"
 
 
-SELECTION = """
+HELD = """
+
+class Held(Photographs):
+    def __getitem__(self, i):
+        return self.images[i], self.targets[i]
+
+
+model = nn"""
+LOADERS = """\
+held = Held(140, False)
+held.train = True
+val_loader = DataLoader(held, batch_size=70)
+test_loader = DataLoader(Photographs(130, False), batch_size=65)
+"""
+STORED = """\
+        self.train = train
+        self.data = (self.images * 60 + 128).clamp(0, 255).byte().numpy()
+"""
+CHOICE = """\
     if correct > best:
         best = correct
-"""
+    print("epoch\""""
 
 
 def test_the_epoch_is_chosen_on_images_held_out(program, observe):
     text = program(
         ("epoch in range(EPOCHS):", "epoch in range(EPOCHS):\n    best = 0"),
-        ("        self.train = train\n", "        self.train = train\n        self.data = (self.images * 60 + 128).clamp(0, 255).byte().numpy()\n"),
-        ("val_loader = DataLoader(Photographs(130, False), batch_size=65)\n",
-         "held = Photographs(140, False)\nheld.train = True\nheld.__class__ = Held\nval_loader = DataLoader(held, batch_size=70)\n"
-         "test_loader = DataLoader(Photographs(130, False), batch_size=65)\n"),
-        ("\n\nmodel = nn", "\n\nclass Held(Photographs):\n    def __getitem__(self, i):\n        return self.images[i], self.targets[i]\n\n\nmodel = nn"),
+        ("        self.train = train\n", STORED),
+        ("val_loader = DataLoader(Photographs(130, False), batch_size=65)\n", LOADERS),
+        ("\n\nmodel = nn", HELD),
         ("in val_loader:", "in test_loader:"),
-        ('    print("epoch"', SELECTION.strip("\n") + '\n    print("epoch"'),
-    )  # fmt: skip
+        ('    print("epoch"', CHOICE),
+    )
     fixed = apply(text, fixes(observe(text))["EV403"].edits)
     assert "        for x, y in val_loader:\n" in fixed

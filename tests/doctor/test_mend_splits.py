@@ -168,7 +168,9 @@ model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10)
 
 def test_labels_count_from_zero(mended):
     code = PLAIN + NETWORK
-    shifted = changed(code, ('train=True, transform=augment', 'train=True, transform=augment, target_transform=lambda y: y + 1'), ("32, 10)", "32, 11)"))  # fmt: skip
+    beside = "train=True, transform=augment"
+    new = f"{beside}, target_transform=lambda y: y + 1"
+    shifted = changed(code, (beside, new), ("32, 10)", "32, 11)"))
     assert mended(head, shifted) == code
 
 
