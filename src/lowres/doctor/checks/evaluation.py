@@ -1,5 +1,6 @@
 """EV4: modes in which the network is evaluated and trained, and whether it is evaluated at all."""
 
+import ast
 from collections.abc import Iterator
 
 from lowres.doctor.findings import Fix, Found, check
