@@ -15,7 +15,8 @@ def _own_loop(setup: Setup) -> bool:
     """Whether the loop is the user's own; trainers of libraries set modes themselves."""
     if setup.source is None:
         return True
-    own = {node.name for node in setup.source.nodes(ast.ClassDef, ast.FunctionDef)}
+    own = {node.name for node in setup.source.nodes(ast.ClassDef)}
+    own |= {node.name for node in setup.source.nodes(ast.FunctionDef)}
     return not any(setup.source.calls(*(name for name in FOREIGN if name not in own)))
 
 
