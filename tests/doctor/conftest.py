@@ -1,20 +1,30 @@
 """A program run under observation within this process, and small setups to examine."""
 
+import ast
+import copy
 import json
 import os
 import sys
 import textwrap
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from lowres.doctor import child
+from lowres.doctor.findings import Found, Place, apply
+from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.report import Report
+from lowres.doctor.setup import Setup
+from lowres.doctor.source import Source, called, last_name
+from lowres.doctor.trace import Sample
 
 PROGRAM = """
 import torch
@@ -189,3 +199,71 @@ def objects() -> dict[str, Any]:
 def twin(objects) -> dict[str, Any]:
     """The same once more, equal in everything."""
     return sound()
+
+
+class CIFAR10(Dataset):
+    """Pictures of ten classes with the attributes of torchvision's data set of that name."""
+
+    classes = tuple("abcdefghij")
+
+    def __init__(self, root: str, train: bool = True, transform: Any = None, target_transform: Any = None) -> None:
+        draw = np.random.default_rng(0 if train else 1)
+        coarse = draw.integers(0, 256, (400 if train else 200, 4, 4, 3))
+        self.data = coarse.repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
+        self.targets = [i * 7 % 10 for i in range(len(self.data))]
+        self.train, self.transform, self.target_transform = train, transform, target_transform
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, i: int) -> tuple[Any, int]:
+        image, label = Image.fromarray(self.data[i]), self.targets[i]
+        image = image if self.transform is None else self.transform(image)
+        return image, label if self.target_transform is None else self.target_transform(label)
+
+
+@pytest.fixture
+def made():
+    """A setup of what some code makes: loaders by their names or as attributes of `data`, a network `model`."""
+
+    def examined(code: str, **known: Any) -> Setup:
+        source = Source("train.py", code)
+        names: dict[str, Any] = {"CIFAR10": CIFAR10, "__name__": "written"}
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            exec(compile(code, "train.py", "exec"), names)
+        names |= vars(names["data"]) if "data" in names else {}
+        lines = {
+            last_name(one.targets[0]): one.value.lineno
+            for one in source.nodes(ast.Assign)
+            if isinstance(one.value, ast.Call) and called(one.value) == "DataLoader"
+        }
+        pipes = {name: Pipeline(names[name], Place("train.py", line)) for name, line in lines.items() if name in names}
+        setup = Setup("train.py", source=source, model=names.get("model"), train=pipes.get("train_loader"), **known)
+        setup.pristine = copy.deepcopy(setup.model)
+        for name, one in pipes.items():
+            one.role = name.partition("_")[0]
+            setup.evals += [one] if name != "train_loader" else []
+        if setup.train is not None and setup.train.samples is not None:
+            setup.trace.training[id(setup.model)] = [Sample(setup.train.samples[0], None, setup.train.samples[1])]
+        elif setup.model is not None:
+            setup.image = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        return setup
+
+    return examined
+
+
+@pytest.fixture
+def mended(made):
+    """Code after the fix of a check, which then speaks no more."""
+
+    def fixed(check: Callable[[Setup], Found | None], code: str, **known: Any) -> str:
+        found = check(made(code, **known))
+        assert found is not None
+        assert found.fix is not None
+        assert found.fix.edits, found.fix.code
+        text = apply(code, found.fix.edits)
+        assert check(made(text, **known)) is None, text
+        return text
+
+    return fixed

@@ -1,5 +1,6 @@
 """Programs run cut short: what is seen of them, what is not touched, and what is wrong with bad ones."""
 
+import ast
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lowres.doctor import examine_script
+from lowres.doctor.findings import apply
 from lowres.errors import UserError
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -227,3 +229,24 @@ def test_published_programs(name):
     report = examine_script(SCRIPTS / f"{name}.py", data_dir=Path(DATA))
     assert report.problem == ""
     assert {one.code for one in report.findings} == EXPECTED[name]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="needs CIFAR-10: set LOWRES_DATA_DIR")
+def test_a_published_program_is_mended_throughout():
+    file = SCRIPTS / "forum_resnext.py"
+    report = examine_script(file, data_dir=Path(DATA))
+    mended = ("DA201", "DA206", "DA210", "EV401", "AR101")
+    edits = [edit for one in report.findings if one.code in mended and one.fix for edit in one.fix.edits]
+    text = apply(file.read_text(encoding="utf-8"), edits)
+    ast.parse(text)
+    normalize = "Normalize((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616))"
+    bicubic = "Resize((64, 64), InterpolationMode.BICUBIC)"
+    assert f"[{bicubic}, RandomCrop(64, padding=8), RandomHorizontalFlip(), ToTensor(), {normalize}]" in text
+    assert f"[{bicubic}, ToTensor(), {normalize}]" in text
+    assert "train_loader = DataLoader(train_images, batch_size=batch_size, shuffle=True)" in text
+    assert "    net.train()\n    for X, y in batches:" in text
+    assert "    model.eval()\n    with torch.no_grad():" in text
+    assert "net.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False).to(device)" in text
+    for name in ("RandomCrop", "RandomHorizontalFlip", "Normalize"):
+        assert f"from torchvision.transforms import {name}\n" in text

@@ -2,102 +2,143 @@
 
 import ast
 
-from lowres.doctor.findings import Edit, Fix, Place
-from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.edits import Edit
+from lowres.doctor.origins import argument, chain, dataset_call, name_in_reach
+from lowres.doctor.pipeline import RANDOM, Pipeline
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source, called, last_name
+from lowres.doctor.source import Source, called, parent
 
-DATASETS = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "SVHN", "STL10", "ImageFolder")
+TENSORS = ("ToTensor", "ToImage", "PILToTensor", "Normalize", "ConvertImageDtype", "ToDtype")
+"""What images go through on the way from a picture to numbers; crops and flips stand before the first of them."""
+ERASERS = ("RandomErasing", "Cutout", "CutOut")
+"""What stands behind the normalisation, since it fills in the mean."""
+Listed = tuple[Source, ast.Call]
 
 
-def compose_of(setup: Setup, one: Pipeline) -> tuple[Source, ast.Call] | None:
+def compose_of(setup: Setup, one: Pipeline) -> Listed | None:
     """The `Compose([...])` that a pipeline's data set was given; None where that cannot be told."""
-    source = setup.source
-    if source is None:
-        return None
-    kind = type(one.base).__name__
-    trains = None if one.official_test is None else not one.official_test
-    candidates = [call for call in source.calls(kind) if _of_split(call, trains)]
-    for call in candidates:
-        value = next((keyword.value for keyword in call.keywords if keyword.arg == "transform"), None)
-        compose = _resolve(source, value)
+    made = dataset_call(setup, one)
+    if made is not None:
+        source, call = made
+        compose = resolved(source, argument(call, -1, "transform"))
         if compose is not None and _matches(compose, one.names):
             return source, compose
-    return None
+    source_ = setup.source
+    if source_ is None:
+        return None
+    alike = [call for call in source_.calls("Compose") if elements(call) and _matches(call, one.names, exactly=True)]
+    return (source_, alike[0]) if len(alike) == 1 else None
 
 
-def _of_split(call: ast.Call, train: bool | None) -> bool:
-    given = next((k.value for k in call.keywords if k.arg == "train"), call.args[1] if len(call.args) > 1 else None)
-    if train is None or not isinstance(given, ast.Constant):
-        return True
-    return bool(given.value) == train
-
-
-def _resolve(source: Source, value: ast.AST | None) -> ast.Call | None:
+def resolved(source: Source, value: ast.expr | None) -> ast.Call | None:
     """The call of Compose that an expression stands for: itself, or what a name was last set to."""
-    if isinstance(value, ast.Call):
-        return value if called(value) == "Compose" else None
-    name = last_name(value) if value is not None else ""
-    for node in source.nodes(ast.Assign):
-        composes = isinstance(node.value, ast.Call) and called(node.value) == "Compose"
-        if name and composes and any(last_name(target) == name for target in node.targets):
-            return node.value  # type: ignore[return-value]
+    for expression in chain(source, value):
+        if isinstance(expression, ast.Call):
+            return expression if called(expression) == "Compose" else None
     return None
 
 
-def _matches(compose: ast.Call, names: list[str]) -> bool:
-    listed = [called(one) for one in _elements(compose) if isinstance(one, ast.Call)]
+def _matches(compose: ast.Call, names: list[str], *, exactly: bool = False) -> bool:
+    listed = [called(one) for one in elements(compose) if isinstance(one, ast.Call)]
+    if exactly:
+        return listed == names
     return not names or [one for one in listed if one in names] == [one for one in names if one in listed]
 
 
-def _elements(compose: ast.Call) -> list[ast.expr]:
+def elements(compose: ast.Call) -> list[ast.expr]:
+    """The transforms that it lists."""
     first = compose.args[0] if compose.args else None
     return first.elts if isinstance(first, ast.List | ast.Tuple) else []
 
 
-def insert_into(
-    source: Source,
-    compose: ast.Call,
-    new: tuple[str, ...],
-    title: str,
-    setup: Setup,
-    one: Pipeline,
-    *,
-    last: bool = False,
-) -> tuple[Place, Fix | None]:
-    """Puts transforms into a composition: before `ToTensor`, behind any `Resize`; or, `last`, at its end."""
-    place = Place(source.path, compose.lineno)
-    elements = _elements(compose)
-    if not elements:
-        return place, None
-    prefix = _prefix(source, elements)
-    code = [text.replace("transforms.", prefix) for text in new]
-    imports = _imports(source, new) if not prefix else []
-    at = len(elements) if last else next((i for i, e in enumerate(elements) if _name(e) in BEFORE), 0)
-    if at < len(elements):
-        return place, source.fix(title, source.element_before(elements[at], *code), *imports)
-    return place, source.fix(title, source.element_after(elements[-1], *code), *imports)
+def element_of(source: Source, compose: ast.Call, *names: str) -> ast.Call | None:
+    """The first of some transforms in a list, also where a name stands for it."""
+    for one in elements(compose):
+        made = next((x for x in chain(source, one) if isinstance(x, ast.Call)), None)
+        if made is not None and called(made) in names:
+            return made
+    return None
 
 
-BEFORE = ("ToTensor", "ToImage", "PILToTensor", "Normalize", "ConvertImageDtype", "ToDtype")
+def spelled(source: Source, code: str, near: ast.Call | None = None) -> str:
+    """Code that says `transforms.X(...)`, with the file's own name for torchvision's transforms."""
+    return code.replace("transforms.", prefix(source, near))
 
 
-def _imports(source: Source, new: tuple[str, ...]) -> list[Edit]:
+def prefix(source: Source, near: ast.Call | None = None) -> str:
+    """How the file names torchvision's transforms: `transforms.`, `T.`, or by themselves."""
+    for compose in [one for one in (near, *source.calls("Compose")) if one is not None]:
+        if isinstance(compose.func, ast.Attribute):
+            return f"{source.segment(compose.func.value)}."
+        for one in elements(compose):
+            if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute):
+                return f"{source.segment(one.func.value)}."
+        return ""
+    return "transforms."
+
+
+def inserted(source: Source, compose: ast.Call, new: tuple[str, ...], *, last: bool = False) -> list[Edit]:
+    """Puts transforms into a composition: before `ToTensor`, behind any `Resize`; or, `last`, behind it.
+
+    Args:
+        source: The file.
+        compose: The call that lists transforms.
+        new: Code that says `transforms.X(...)`; put in the file's own words.
+        last: Behind what makes numbers of an image, before what erases parts of it.
+
+    Returns:
+        Edits; none where it lists nothing.
+    """
+    listed = elements(compose)
+    if not listed:
+        return []
+    code = [spelled(source, text, compose) for text in new]
+    imports = imported(source, new) if not prefix(source, compose) else []
+    if last:
+        behind = [i for i, one in enumerate(listed) if _name(one) in TENSORS]
+        at = next((i for i, one in enumerate(listed) if _name(one) in ERASERS), len(listed))
+        at = at if not behind or at > behind[-1] else len(listed)
+    else:
+        at = next((i for i, one in enumerate(listed) if _name(one) in TENSORS), 0)
+    if at < len(listed):
+        return [source.element_before(listed[at], *code), *imports]
+    return [source.element_after(listed[-1], *code), *imports]
+
+
+def taken_out(source: Source, gone: list[ast.Call]) -> list[Edit]:
+    """A list without some of its elements."""
+    around = parent(gone[0])
+    if not isinstance(around, ast.List | ast.Tuple) or len(around.elts) <= len(gone):
+        return []
+    rest = ", ".join(source.segment(one) for one in around.elts if one not in gone)
+    return [source.replaced(around, f"[{rest}]")]
+
+
+def imported(source: Source, new: tuple[str, ...]) -> list[Edit]:
     """A line that imports what is new, where the file imports its transforms one by one."""
-    names = [text.removeprefix("transforms.").partition("(")[0] for text in new]
+    names = [text.removeprefix("transforms.").partition("(")[0] for text in new if text.startswith("transforms.")]
     for node in source.nodes(ast.ImportFrom):
         if node.module and node.module.startswith("torchvision.transforms"):
-            return [source.imported(f"from {node.module} import {', '.join(names)}")]
+            return [source.imported(f"from {node.module} import {name}") for name in names]
     return []
+
+
+def augmenting_name(source: Source, call: ast.Call) -> str | None:
+    """A name in reach that lists random transforms: what was meant for a data set that got another list."""
+    for name, compose in name_in_reach(source, call, ("Compose",)):
+        if any(_name(one).startswith(RANDOM) for one in elements(compose)):
+            return name
+    return None
+
+
+def plain_name(source: Source, call: ast.Call) -> str | None:
+    """A name in reach that lists transforms, none of them random: what evaluation is meant to use."""
+    for name, compose in name_in_reach(source, call, ("Compose",)):
+        listed = [_name(one) for one in elements(compose)]
+        if listed and not any(one.startswith(RANDOM) for one in listed):
+            return name
+    return None
 
 
 def _name(node: ast.AST) -> str:
     return called(node) if isinstance(node, ast.Call) else ""
-
-
-def _prefix(source: Source, elements: list[ast.expr]) -> str:
-    """How the file names torchvision's transforms: `transforms.`, `T.`, or by themselves."""
-    for one in elements:
-        if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute):
-            return f"{source.segment(one.func.value)}."
-    return "torchvision.transforms." if "import torchvision\n" in source.text else ""

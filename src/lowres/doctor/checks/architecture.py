@@ -1,15 +1,13 @@
 """AR1: what the network does to small images."""
 
 from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.mend_layers import kept_apart, rectifiers, told_the_mode
+from lowres.doctor.mend_sizes import smaller_patches, stem
+from lowres.doctor.mend_transforms import enlargement
 from lowres.doctor.network import Layer
 from lowres.doctor.setup import Setup
 
 CASES = "public cases: 5 to 25 points on CIFAR-10, 10 to 30 on CIFAR-100"
-STEM = """\
-# for a ResNet of torchvision; other families: stride 1 in the first convolution, no pool behind it
-{model}.conv1 = nn.Conv2d(3, {width}, kernel_size=3, stride=1, padding=1, bias=False)
-{model}.maxpool = nn.Identity()"""
-UPSAMPLE = "transforms.Resize(224),  # or 128: first in the transforms of training and of test"
 
 
 @check("AR101", "resolution lost too early", grade="warning", kind="C01", cost=(5, 25), source=CASES)
@@ -30,6 +28,7 @@ def resolution(setup: Setup) -> Found | None:
     reduced = _reduction(network.layers[:8], network.size[0])
     cost = 20.0 if one >= 0.5 else 12.0 if one >= 0.3 else 8.0
     cost = cost + 5 if setup.pretrained else cost
+    place = _model_place(setup)
     size, last = setup.image_size, max(_last_large(network.convolutions))
     return Found(
         f"{two:.0%} of the convolutions' weights work on maps of at most 2x2 pixels: the network shrinks {size}-pixel "
@@ -44,8 +43,8 @@ def resolution(setup: Setup) -> Found | None:
         },
         cost=cost,
         grade="error" if network.dead > 0.01 else None,
-        place=_model_place(setup),
-        fix=_fix(setup, network.convolutions[0]),
+        place=place,
+        fix=enlargement(setup) if setup.pretrained else stem(setup, place),
     )
 
 
@@ -85,27 +84,6 @@ def _builders(setup: Setup) -> list[str]:
     return [name for name in names if name.startswith((*zoo, "shufflenet", "regnet", "create_model", "get_model"))]
 
 
-def _fix(setup: Setup, first: Layer) -> Fix:
-    if setup.pretrained:
-        return Fix("enlarge the images, since the weights were made for 224 pixels", code=UPSAMPLE)
-    place = _model_place(setup)
-    source = setup.text(place)
-    name = "model"
-    if source is not None and place is not None:
-        statement = source.statement_at(place.line)
-        targets = getattr(statement, "targets", [])
-        name = source.segment(targets[0]) if targets else name
-        has = {one for one, _ in setup.model.named_children()} if setup.model is not None else set()
-        if statement is not None and targets and {"conv1", "maxpool"} <= has:
-            lines = STEM.format(model=name, width=first.width).splitlines()[1:]
-            device = ".to(device)" if "device" in source.segment(statement) else ""
-            lines[0] += device
-            if not any("import nn" in line or "as nn" in line for line in source.lines):
-                lines = [line.replace("nn.", "torch.nn.") for line in lines]
-            return source.fix("a stem for small images: 3x3, stride 1, no pool", source.after(statement, *lines))
-    return Fix("a stem for small images: 3x3, stride 1, no pool", code=STEM.format(model=name, width=first.width or 64))
-
-
 @check(
     "AR102", "too few patches", grade="warning", kind="C01", cost=(15, 35), source="public cases: 49 % with 4 tokens"
 )
@@ -125,7 +103,7 @@ def patches(setup: Setup) -> Found | None:
     return Found(
         f"patches of {first.kernel[0]}x{first.kernel[1]} leave {tokens} tokens of a {network.size[0]}-pixel image",
         {"patch": first.kernel[0], "tokens": tokens, "image_size": network.size[0]},
-        fix=Fix("patches of 4 pixels", code="patch_size=4"),
+        fix=smaller_patches(setup, first.kernel[0], network.size[0]),
     )
 
 
@@ -147,7 +125,7 @@ def linear(setup: Setup) -> Found | None:
         f"{active} activation{'s' if active != 1 else ''} for {layers} layers: most of them follow each other linearly",
         {"layers": layers, "activations": active},
         cost=15.0,
-        fix=Fix("an activation behind each convolution", code="nn.ReLU(inplace=True)"),
+        fix=rectifiers(setup),
     )
 
 
@@ -161,24 +139,13 @@ def chance(setup: Setup) -> Found | None:
     network = setup.network
     if network is None or network.chance == 0 or any(not same for _, same in network.unregistered):
         return None
-    place, fix = _functional_dropout(setup)
+    place, fix = told_the_mode(setup)
     return Found(
         f"scores change by up to {network.chance:.2g} from one pass to the next in evaluation mode",
         {"change": network.chance},
         place=place,
         fix=fix or Fix("tell dropout the mode", code="F.dropout(x, p, training=self.training)"),
     )
-
-
-def _functional_dropout(setup: Setup) -> tuple[Place | None, Fix | None]:
-    for source in (setup.source, *setup.files.values()):
-        for call in source.calls("dropout", "dropout2d") if source is not None else ():
-            assert source is not None
-            named = {one.arg for one in call.keywords}
-            if "training" not in named and len(call.args) < 3:
-                edit = source.with_keyword(call, "training", "self.training")
-                return Place(source.path, call.lineno), source.fix("tell dropout the mode", edit)
-    return None, None
 
 
 @check("AR105", "images mixed", grade="error", kind="C31", cost=(5, 80), source="estimate of the catalogue")
@@ -202,8 +169,5 @@ def mixed(setup: Setup) -> Found | None:
         f"changing one image changes the scores of the others by up to {network.mixed:.2g} of their size",
         {"change": network.mixed},
         cost=25.0,
-        fix=Fix(
-            "keep images apart",
-            code="nn.MultiheadAttention(..., batch_first=True)  # if it attends; otherwise no statistics over dim 0",
-        ),
+        fix=kept_apart(setup),
     )

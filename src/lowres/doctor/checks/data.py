@@ -5,15 +5,14 @@ import ast
 import numpy as np
 import torch
 
-from lowres.doctor.findings import Edit, Fix, Found, Place, check
-from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.findings import Found, Place, check
+from lowres.doctor.mend_pixels import transposed
+from lowres.doctor.mend_splits import fresh, shuffled
+from lowres.doctor.mend_transforms import augmentation, moderation, normalisation
 from lowres.doctor.pixels import smoother_layout
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import last_name
-from lowres.doctor.transforms import compose_of, insert_into
-
-CROP = "transforms.RandomCrop({size}, padding={padding})"
-FLIP = "transforms.RandomHorizontalFlip()"
+from lowres.doctor.transforms import compose_of
 
 
 def in_loop(setup: Setup) -> bool:
@@ -59,21 +58,13 @@ def no_augmentation(setup: Setup) -> Found | None:
         return None  # DA203 speaks: the transform went to both splits
     classes = setup.classes or 10
     fits = setup.image_size is not None and setup.image_size < 256
-    size = setup.image_size or 32
-    place, fix = None, None
-    found = compose_of(setup, train)
-    wanted = (CROP.format(size=size, padding=size // 8), FLIP)
-    shared = found is not None and any(compose_of(setup, one) == found for one in setup.evals)
-    if found is not None:
-        place, fix = insert_into(*found, wanted, "crop and flip training images", setup, train)
-    if shared:  # evaluation has the same composition, which must not be augmented
-        fix = Fix("a composition of its own for training", code=", ".join(wanted))
+    listed = compose_of(setup, train)
     return Found(
         "training images are the same in every epoch: nothing crops, flips or changes them",
         {"fetches_compared": 24, "different": 0, "transforms": train.names},
         cost=(20.0 if classes >= 100 else 10.0) if fits else 8.0,
-        place=place or train.place,
-        fix=fix or Fix("crop and flip training images", code=", ".join(wanted)),
+        place=Place(listed[0].path, listed[1].lineno) if listed is not None else train.place,
+        fix=augmentation(setup, train),
     )
 
 
@@ -115,16 +106,8 @@ def unshuffled(setup: Setup) -> Found | None:
         cost=50.0 if sorted_ else 0.5,
         grade="error" if sorted_ else "note" if order is not None and order > 0.8 else "warning",
         place=train.place,
-        fix=_shuffle(setup, train),
+        fix=shuffled(setup, train),
     )
-
-
-def _shuffle(setup: Setup, train: Pipeline) -> Fix:
-    source = setup.text(train.place)
-    call = source.call_at(train.place.line, "DataLoader") if source is not None and train.place is not None else None
-    if source is None or call is None:
-        return Fix("shuffle the training images", code="DataLoader(train_set, batch_size, shuffle=True)")
-    return source.fix("shuffle the training images", source.with_keyword(call, "shuffle", "True"))
 
 
 @check(
@@ -156,10 +139,7 @@ def scrambled(setup: Setup) -> Found | None:
                 f"pixels of the {one.role} images are scrambled: read as {name} they are {factor:.1f} times smoother",
                 {"smoother": factor, "layout": name},
                 cost=8.0,
-                fix=Fix(
-                    "transpose, do not reshape",
-                    code="data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # of planar bytes",
-                ),
+                fix=transposed(setup, one),
             )
     return None
 
@@ -187,7 +167,9 @@ def scale(setup: Setup) -> Found | None:
     largest = float(inputs.abs().max())
     normed = setup.network is not None and setup.network.norms > 0 and not setup.network.attention
     shown = {"mean": mean.tolist(), "std": std.tolist(), "largest": largest}
-    place, fix = _normalise(setup, train)
+    listed = compose_of(setup, train)
+    place = Place(listed[0].path, listed[1].lineno) if listed is not None else None
+    fix = normalisation(setup, train, largest)
     if largest > 20:
         return Found(
             f"inputs reach {largest:.0f}: pixels are not scaled",
@@ -209,25 +191,6 @@ def scale(setup: Setup) -> Found | None:
     return None
 
 
-def _normalise(setup: Setup, train: Pipeline) -> tuple[Place | None, Fix]:
-    constants = "(0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)"
-    if setup.pretrained:
-        constants = "(0.485, 0.456, 0.406), (0.229, 0.224, 0.225)"
-    text = f"transforms.Normalize({constants})"
-    edits: list[Edit] = []
-    first: Place | None = None
-    for one in (train, *setup.evals):
-        found = compose_of(setup, one)
-        if found is None:
-            continue
-        place, fix = insert_into(*found, (text,), "normalise", setup, one, last=True)
-        first = first or place
-        edits += fix.edits if fix is not None else ()  # equal ones are made once
-    source = setup.text(first)
-    title = "normalise by the statistics of " + ("the weights" if setup.pretrained else "the training images")
-    return first, source.fix(title, *edits) if source is not None and edits else Fix(title, code=text)
-
-
 @check("DA211", "augmentation drawn once", grade="error", kind="C28", cost=(1, 4), source="estimate of the catalogue")
 def frozen(setup: Setup) -> Found | None:
     """Random transforms are there, and yet an image comes out alike each time: their result is kept.
@@ -246,7 +209,7 @@ def frozen(setup: Setup) -> Found | None:
         {"transforms": train.random_names, "fetches_compared": 24},
         cost=4.0,
         place=train.place,
-        fix=Fix("keep images from before the random transforms", code="return self.transform(self.kept[index])"),
+        fix=fresh(setup, train),
     )
 
 
@@ -288,5 +251,5 @@ def strong(setup: Setup) -> Found | None:
         found,
         cost=5.0,
         place=train.place,
-        fix=Fix("crop with padding and flip", code=f"{CROP.format(size=size, padding=size // 8)}, {FLIP}"),
+        fix=moderation(setup, train, [name.partition(",")[0] for name in found]),
     )

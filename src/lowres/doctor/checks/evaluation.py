@@ -3,9 +3,9 @@
 import ast
 from collections.abc import Iterator
 
-from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.mend_modes import evaluation_mode, training_mode
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import LOOPS, last_name, parent
 from lowres.doctor.trace import Event
 
 FOREIGN = ("Trainer", "Learner")
@@ -69,7 +69,7 @@ def no_eval(setup: Setup) -> Found | None:
         cost=10.0 if small else 2.0 if matters else 0.0,
         grade="error" if matters else "note",
         place=place,
-        fix=_eval_fix(setup, place),
+        fix=evaluation_mode(setup, place),
     )
 
 
@@ -77,63 +77,6 @@ def _unfollowed(setup: Setup) -> Iterator[Event]:
     """Passes with gradients over evaluation loaders, which no backward pass follows."""
     train = {e["loader"] for e in setup.trace.of("backward")}
     return (e for e in _forwards(setup, grad=True) if e["loader"] is not None and e["loader"] not in train)
-
-
-def _eval_fix(setup: Setup, place: Place | None) -> Fix:
-    source = setup.text(place)
-    code = "model.eval()  # before the loop; model.train() at the start of the next epoch"
-    if source is None or place is None:
-        return Fix("eval() before, train() after", code=code)
-    call = next(
-        (
-            c
-            for c in source.nodes(ast.Call)
-            if c.lineno == place.line and isinstance(c.func, ast.Name | ast.Attribute) and _is_model(c)
-        ),
-        None,
-    )
-    loops = source.enclosing(place.line, *LOOPS, ast.With)
-    function = source.enclosing(place.line, ast.FunctionDef)
-    inside = [one for one in loops if not function or one.lineno > function[0].lineno]
-    if call is None or not inside or not isinstance(call, ast.Call):
-        return Fix("eval() before, train() after", code=code)
-    name = source.segment(call.func)
-    outer = inside[0]
-    above = parent(outer)
-    if isinstance(above, ast.With):
-        outer = above
-    edits = [source.before(outer.lineno, f"{name}.eval()")]
-    train = next(
-        (e for e in setup.trace.of("forward") if e["grad"] and e.place is not None and e.place.path == source.path),
-        None,
-    )
-    if (
-        train is not None
-        and train.place is not None
-        and not any(isinstance(c.func, ast.Attribute) for c in source.calls("train"))
-    ):
-        loop = next(iter(source.enclosing(train.place.line, *LOOPS)), None)
-        names = [
-            c.func
-            for c in source.nodes(ast.Call)
-            if c.lineno == train.place.line and isinstance(c, ast.Call) and _is_model(c)
-        ]
-        if loop is not None and names:
-            edits.append(source.before(loop.lineno, f"{source.segment(names[0])}.train()"))
-    return source.fix("eval() before, train() after", *edits)
-
-
-def _is_model(call: ast.Call) -> bool:
-    return last_name(call.func).lower() in (
-        "model",
-        "net",
-        "network",
-        "module",
-        "classifier",
-        "cnn",
-        "resnet",
-        "student",
-    )
 
 
 @check("EV402", "trained in evaluation mode", grade="error", kind="C11", cost=(3, 30), source="public cases")
@@ -157,7 +100,7 @@ def no_train(setup: Setup) -> Found | None:
         {"steps_in_evaluation_mode": len(wrong), "steps": len(trained), "batch_norm": setup.batch_normed},
         cost=10.0 if setup.batch_normed else 3.0,
         place=wrong[0].place,
-        fix=Fix("train() at the start of each epoch", code="model.train()"),
+        fix=training_mode(setup),
     )
 
 

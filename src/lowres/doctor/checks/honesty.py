@@ -2,7 +2,9 @@
 
 import ast
 
-from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.findings import Found, Place, check
+from lowres.doctor.mend_modes import divided_by_images, on_validation
+from lowres.doctor.mend_splits import each_image_once
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name
 
@@ -49,10 +51,7 @@ def selection(setup: Setup) -> Found | None:
         },
         cost=0.3,
         place=place,
-        fix=Fix(
-            "choose on held-out training images, report the test set once",
-            code="train_set, val_set = random_split(train_full, [45000, 5000])",
-        ),
+        fix=on_validation(setup),
     )
 
 
@@ -100,7 +99,7 @@ def arithmetic(setup: Setup) -> Found | None:
                     {"expression": source.segment(division), "divided_by": found},
                     cost=0.1,
                     place=Place(source.path, division.lineno),
-                    fix=source.fix("divide by the images", source.replaced(division.right, "len(loader.dataset)")),
+                    fix=divided_by_images(source, division),
                 )
     return None
 
@@ -169,7 +168,7 @@ def counted(setup: Setup) -> Found | None:
             {"images": size - extra, "evaluated": visits, "drop_last": bool(one.loader.drop_last)},
             cost=0.1,
             place=one.place,
-            fix=Fix("each image once", code="DataLoader(test_set, batch_size, shuffle=False, drop_last=False)"),
+            fix=each_image_once(setup, one),
         )
     return None
 

@@ -4,7 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.findings import Found, check
+from lowres.doctor.mend_numbers import from_zero, head_of
+from lowres.doctor.mend_pixels import labels_in_place
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup
 
@@ -34,14 +36,14 @@ def head(setup: Setup) -> Found | None:
                 {"train": [low, high], one.role: [first, last], "outputs": outputs},
                 cost=90.0,
                 place=one.place,
-                fix=Fix("count from zero everywhere", code="target_transform=None"),
+                fix=from_zero(setup, one, outputs),
             )
     if high >= outputs or low < 0:
         return Found(
             f"labels run from {low} to {high}, the head has {outputs} outputs",
             {"train": [low, high], "outputs": outputs},
             cost=90.0,
-            fix=Fix("a head for all classes", code=f"nn.Linear(features, {high + 1})"),
+            fix=head_of(setup, outputs, high + 1, "a head for all classes"),
         )
     if outputs > high + 1:
         return Found(
@@ -49,7 +51,7 @@ def head(setup: Setup) -> Found | None:
             {"train": [low, high], "outputs": outputs},
             cost=0.5,
             grade="note",
-            fix=Fix("a head for the classes there are", code=f"nn.Linear(features, {high + 1})"),
+            fix=head_of(setup, outputs, high + 1, "a head for the classes there are"),
         )
     return None
 
@@ -88,10 +90,7 @@ def meaningless(setup: Setup) -> Found | None:
             {"probe_accuracy": accuracy, "chance": chance, "images": int(score.sum())},
             cost=80.0,
             place=train.place,
-            fix=Fix(
-                "change the order of images and labels together",
-                code="order = torch.randperm(len(images)); images, labels = images[order], labels[order]",
-            ),
+            fix=labels_in_place(setup),
         )
     for one in setup.evals:
         found = _exchanged(weights, one, classes)

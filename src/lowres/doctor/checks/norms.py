@@ -2,7 +2,9 @@
 
 from torch import nn
 
-from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.findings import Found, check
+from lowres.doctor.mend_layers import norm_option, norms, shared_norm
+from lowres.doctor.mend_numbers import larger_batches
 from lowres.doctor.network import BATCH_NORMS, Layer
 from lowres.doctor.setup import Setup
 
@@ -35,7 +37,7 @@ def shared(setup: Setup) -> Found | None:
         f"({next(iter(twice))})",
         {"norms": len(twice), "calls": max(twice.values())},
         cost=20.0,
-        fix=Fix("a norm for each place", code="self.bn2 = nn.BatchNorm2d(channels)"),
+        fix=shared_norm(setup, list(twice)),
     )
 
 
@@ -56,7 +58,7 @@ def momentum(setup: Setup) -> Found | None:
         f"{'the last batch' if value else 'no batch at all'}",
         {"norms": len(wrong), "momentum": value},
         cost=3.0,
-        fix=Fix("PyTorch's momentum", code=f"momentum={round(1 - value, 4) if 0.5 < value < 1 else 0.1}"),
+        fix=norm_option(setup, "momentum", "0.1", "PyTorch's momentum", "momentum=0.1"),
     )
 
 
@@ -80,7 +82,7 @@ def untracked(setup: Setup) -> Found | None:
         f"{len(wrong)} batch norms keep no running statistics: an image's scores depend on its batch",
         {"norms": len(wrong), "share": len(wrong) / len(_norms(setup))},
         cost=5.0,
-        fix=Fix("keep running statistics", code="nn.BatchNorm2d(channels)"),
+        fix=norm_option(setup, "track_running_stats", "True", "keep running statistics", "nn.BatchNorm2d(channels)"),
     )
 
 
@@ -106,9 +108,7 @@ def tiny_batches(setup: Setup) -> Found | None:
         {"batch_size": size},
         cost=10.0 if size < 3 else 4.0,
         place=setup.train.place if setup.train is not None else None,
-        fix=Fix(
-            "larger batches, or norms over groups of channels", code="batch_size=128  # or nn.GroupNorm(8, channels)"
-        ),
+        fix=larger_batches(setup, size),
     )
 
 
@@ -141,7 +141,7 @@ def unnormed(setup: Setup) -> Found | None:
         f"{_times(fades)}" + (f", at a rate of {rate:g}" if high else ""),
         {"convolutions": len(network.convolutions), "signal_ratio": fades, "rate": rate},
         cost=60.0 if high else 20.0,
-        fix=Fix("a norm behind each convolution", code="nn.BatchNorm2d(channels)"),
+        fix=norms(setup, "a norm behind each convolution", activations=False),
     )
 
 
@@ -172,7 +172,7 @@ def vanishing(setup: Setup) -> Found | None:
         + ("; all images get the same scores" if same else ""),
         {"gradient_ratio": ratio, "score_spread": network.constant, "saturating": saturating},
         cost=60.0,
-        fix=Fix("activations and norms that pass gradients on", code="nn.BatchNorm2d(channels), nn.ReLU(inplace=True)"),
+        fix=norms(setup, "activations and norms that pass gradients on", activations=True),
     )
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import torch
 
 from lowres.doctor.checks.data import assigned_transform, in_loop
-from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.findings import Found, check
+from lowres.doctor.mend_pixels import one_order
+from lowres.doctor.mend_splits import apart, at_random, own_copy, own_transform
+from lowres.doctor.mend_transforms import IMAGENET, same_preparation, statistics_of_the_weights
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @check("DA202", "evaluation images are augmented", grade="error", kind="C08", cost=(1, 5), source="public cases")
@@ -30,10 +31,7 @@ def augmented_evaluation(setup: Setup) -> Found | None:
                 },
                 cost=2.0,
                 place=one.place,
-                fix=Fix(
-                    "a data set of its own with the test transform",
-                    code="val_set = Subset(CIFAR10(root, train=True, transform=test_transform), indices)",
-                ),
+                fix=own_transform(setup, one),
             )
     return None
 
@@ -73,10 +71,7 @@ def shared_dataset(setup: Setup) -> Found | None:
         {"shared": True, "transforms": train.names},
         cost=8.0,
         place=place,
-        fix=Fix(
-            "two data sets, one for each transform",
-            code="val_set = Subset(CIFAR10(root, train=True, transform=test_transform), val_set.indices)",
-        ),
+        fix=own_copy(setup),
     )
 
 
@@ -110,10 +105,7 @@ def _difference(setup: Setup, train: Pipeline, one: Pipeline) -> Found | None:
         return None
     sizes = tuple(a[0].shape[-2:]), tuple(b[0].shape[-2:])
     ratio = sizes[1][0] / sizes[0][0]
-    fix = Fix(
-        "one preparation for all splits; only what is random belongs to training alone",
-        code="transforms.Normalize(mean, std)  # the same in both",
-    )
+    fix = same_preparation(setup, train, [one])
     if ratio < 0.8 or ratio > 1.5:
         return Found(
             f"training images have {sizes[0][0]} pixels a side, {one.role} images {sizes[1][0]}",
@@ -185,7 +177,7 @@ def of_the_weights(setup: Setup) -> Found | None:
         {"mean": mean, "std": std, "expected_mean": IMAGENET[0], "expected_std": IMAGENET[1]},
         cost=5.0,
         place=train.place,
-        fix=Fix("the statistics of the weights", code=f"transforms.Normalize({IMAGENET[0]}, {IMAGENET[1]})"),
+        fix=statistics_of_the_weights(setup, train),
     )
 
 
@@ -221,7 +213,7 @@ def missing_classes(setup: Setup) -> Found | None:
             {"train_classes": len(known), f"{one.role}_classes": len(own), "unknown": len(stray)},
             cost=20.0,
             place=one.place,
-            fix=Fix("draw the split at random", code="indices = torch.randperm(len(train_full)).tolist()"),
+            fix=at_random(setup, one),
         )
     return None
 
@@ -257,10 +249,7 @@ def overlap(setup: Setup) -> Found | None:
             {"common": common, "share": share, "role": one.role},
             cost=3.0,
             place=one.place,
-            fix=Fix(
-                "keep the splits apart",
-                code="train_set = Subset(train_full, indices[5000:]); val_set = Subset(val_full, indices[:5000])",
-            ),
+            fix=apart(setup, train, one),
         )
     return None
 
@@ -296,7 +285,7 @@ def channels(setup: Setup) -> Found | None:
             {"red_less_blue_train": first[0], f"red_less_blue_{one.role}": other[0]},
             cost=5.0,
             place=one.place,
-            fix=Fix("one order of channels", code="data[..., ::-1]"),
+            fix=one_order(setup),
         )
     return None
 
