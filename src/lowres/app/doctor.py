@@ -1,16 +1,26 @@
-"""`lowres doctor`: what is wrong with a training, ranked by the points it costs."""
+"""`lowres doctor`: what is wrong with a training, ranked by the points it costs; and the training mended."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
+from rich.console import Console
+from rich.text import Text
 
 from lowres.app.command import console, parse, print_json
 from lowres.doctor import Report, examine_target, explain
+from lowres.doctor.mend import Mended, Outcome
+from lowres.doctor.mended_file import diff_path, mended_path, write_mended
 from lowres.doctor.sarif import write_sarif
 from lowres.doctor.terminal import show
 from lowres.doctor.web import write_html
+from lowres.errors import UserError
+
+ALL = "all"
+CODES = re.compile(r"[A-Za-z]{2}\d{3}(,[A-Za-z]{2}\d{3})*,?")
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,8 @@ class Doctor:
 
         lowres doctor train.py --data-dir data
         lowres doctor train.py -- --epochs 20
+        lowres doctor train.py --fix
+        lowres doctor train.py --fix=LR103,DA201
         lowres doctor torchvision:resnet50 --image-size 32
         lowres doctor history.csv
         lowres doctor --explain LR103
@@ -30,6 +42,8 @@ class Doctor:
         image_size: Side of the images in pixels, for a network alone.
         classes: Outputs of a network alone.
         explain: Say what a code means and how it is found, such as LR103.
+        fix: Write the script with its faults mended, beside it as train.fixed.py: those of the codes, or all.
+        out: Where that goes instead.
         sheet: Write a PNG of what the network sees.
         json: Print JSON.
         sarif: Write SARIF, which code hosts show beside the lines.
@@ -43,6 +57,8 @@ class Doctor:
     image_size: int = 32
     classes: int = 10
     explain: str = ""
+    fix: str = ""
+    out: Path | None = None
     sheet: Path | None = None
     json: bool = False
     sarif: Path | None = None
@@ -55,10 +71,11 @@ def run(words: Sequence[str]) -> int:
     """Examines; see `Doctor`. What stands behind `--` belongs to the script."""
     words = list(words)
     at = words.index("--") if "--" in words else len(words)
-    asked = parse(Doctor, words[:at], "doctor")
+    asked = parse(Doctor, _with_codes(words[:at]), "doctor")
     if asked.explain:
         console().print(explain(asked.explain))
         return 0
+    path = _mended_path(asked)
     report = examine_target(
         asked.target,
         words[at + 1 :],
@@ -69,18 +86,80 @@ def run(words: Sequence[str]) -> int:
         seconds=asked.seconds,
         memory=asked.memory,
     )
-    _write(report, asked)
+    mended = None
+    if path is not None:
+        codes = [] if asked.fix == ALL else asked.fix.split(",")
+        mended = write_mended(_script(asked), report.findings, path, codes)
+    _write(report, asked, mended, path)
     return report.code
 
 
-def _write(report: Report, asked: Doctor) -> None:
+def _with_codes(words: Sequence[str]) -> list[str]:
+    """The words with a bare `--fix` written out: what follows it belongs to it only if it is codes."""
+    made: list[str] = []
+    for i, word in enumerate(words):
+        following = words[i + 1] if i + 1 < len(words) else ""
+        bare = word == "--fix" and following != ALL and not CODES.fullmatch(following)
+        made.append(f"--fix={ALL}" if bare else word)
+    return made
+
+
+def _script(asked: Doctor) -> Path:
+    return Path(asked.target).expanduser()
+
+
+def _mended_path(asked: Doctor) -> Path | None:
+    """Where the mended script goes; None where none is asked for."""
+    if not asked.fix:
+        if asked.out is not None:
+            raise UserError("--out goes with --fix: it names the file that is written")
+        return None
+    if _script(asked).suffix not in (".py", ".ipynb") or not _script(asked).is_file():
+        raise UserError(f"--fix mends a script or a notebook, and {asked.target!r} is none")
+    return mended_path(_script(asked), asked.out)
+
+
+def _write(report: Report, asked: Doctor, mended: Mended | None, path: Path | None) -> None:
     if asked.sarif is not None:
         write_sarif(asked.sarif.expanduser(), report)
     if asked.html is not None:
         write_html(asked.html.expanduser(), report)
     if asked.json:
-        print_json(report.to_json())
+        print_json(report.to_json() | _fixed_json(mended, path))
+        return
+    show(report, console())
+    if asked.sheet is not None and asked.sheet.exists():
+        console().print(f"\nwhat the network sees: {asked.sheet}")
+    if mended is not None and path is not None:
+        _show_mended(mended, path, console())
+
+
+def _fixed_json(mended: Mended | None, path: Path | None) -> dict[str, Any]:
+    if mended is None:
+        return {}
+    return {
+        "fixed": {
+            "file": str(path) if mended.applied else None,
+            "fixes": [one.to_json() for one in mended.outcomes],
+        }
+    }
+
+
+def _show_mended(mended: Mended, path: Path, screen: Console) -> None:
+    screen.print()
+    for one in mended.outcomes:
+        _show_outcome(one, screen)
+    if mended.applied:
+        count = len(mended.applied)
+        screen.print(f"{count} fix{'es' if count != 1 else ''} applied: {path} (changes: {diff_path(path)})")
     else:
-        show(report, console())
-        if asked.sheet is not None and asked.sheet.exists():
-            console().print(f"\nwhat the network sees: {asked.sheet}")
+        screen.print("no fix could be applied: nothing was written" if mended.outcomes else "nothing to fix")
+
+
+def _show_outcome(one: Outcome, screen: Console) -> None:
+    if one.applied:
+        screen.print(Text(f"fixed {one.code}: {one.title}", style="green"))
+        return
+    screen.print(Text(f"not fixed {one.code}: {one.title} ({one.why})", style="yellow"))
+    for line in one.by_hand.splitlines():
+        screen.print(Text(f"    {line}", style="dim"))

@@ -4,13 +4,31 @@ A check is a function of one `Setup` under `@check(CODE, ...)`; what it returns,
 the code, the grade and the cost of its entry. Adding a check is adding a function, in any module that is imported.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lowres.doctor.edits import Edit
+from lowres.doctor.patch import apply, unified
+
 if TYPE_CHECKING:
     from lowres.doctor.setup import Setup
+
+__all__ = [
+    "CHECKS",
+    "GRADES",
+    "Check",
+    "Edit",
+    "Finding",
+    "Fix",
+    "Found",
+    "Grade",
+    "Place",
+    "apply",
+    "check",
+    "run_checks",
+    "unified",
+]
 
 Grade = Literal["error", "warning", "note"]
 GRADES: tuple[Grade, ...] = ("error", "warning", "note")
@@ -25,30 +43,15 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Edit:
-    """Lines of a file and what stands there afterwards.
-
-    Attributes:
-        line: The first line that is replaced, counting from 1.
-        end: The last one; `line - 1` to put `new` before `line` and replace nothing.
-        new: The lines that stand there afterwards, without a closing newline; "" removes the old ones.
-    """
-
-    line: int
-    end: int
-    new: str
-
-
-@dataclass(frozen=True)
 class Fix:
     """How to mend a fault: edits of the user's own lines where there is source, otherwise code to take over.
 
     Attributes:
         title: In words, as an order: "pass momentum=0.9".
         path: The file that `edits` belong to.
-        edits: Not overlapping, in order.
+        edits: At places of that file as it is.
         diff: The same as a unified diff, to be read.
-        code: What to write, where no line of source is known.
+        code: What to write by hand, where no line of source is known.
     """
 
     title: str
@@ -193,20 +196,6 @@ def _finding(entry: Check, found: Found) -> Finding:
     return Finding(
         entry.code, found.title, grade, cost, found.evidence, found.place, found.fix, entry.source, entry.kind
     )
-
-
-def unified(path: str, text: str, edits: Iterable[Edit]) -> str:
-    """Edits of a file as a unified diff."""
-    before = text.splitlines()
-    return "\n".join(difflib.unified_diff(before, apply(text, edits).splitlines(), path, path, lineterm="", n=1))
-
-
-def apply(text: str, edits: Iterable[Edit]) -> str:
-    """A text after its edits."""
-    lines = text.splitlines()
-    for edit in sorted(edits, key=lambda one: one.line, reverse=True):
-        lines[edit.line - 1 : edit.end] = edit.new.splitlines() if edit.new else []
-    return "\n".join(lines) + "\n"
 
 
 def _plain(value: Any) -> Any:

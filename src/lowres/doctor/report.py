@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lowres.doctor.findings import Edit, Finding, Fix, Place, run_checks
+from lowres.doctor.edits import Edit
+from lowres.doctor.findings import Finding, Fix, Place, run_checks
 from lowres.doctor.recognise import expected, on_classes
 from lowres.doctor.setup import Setup
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """SARIF 2.1.0, which code hosts and editors show beside the lines."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from lowres.doctor.findings import CHECKS, Finding
 from lowres.doctor.report import Report
 from lowres.files import write_json
+
+HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? ")
 
 
 def write_sarif(path: Path, report: Report) -> None:
@@ -57,11 +60,30 @@ def _result(finding: Finding, codes: list[str], target: str) -> dict[str, Any]:
     if finding.fix is not None and finding.fix.edits:
         changes = [
             {
-                "deletedRegion": {"startLine": edit.line, "startColumn": 1, "endLine": edit.end + 1, "endColumn": 1},
-                "insertedContent": {"text": edit.new + "\n" if edit.new else ""},
+                "deletedRegion": {"startLine": first, "startColumn": 1, "endLine": end, "endColumn": 1},
+                "insertedContent": {"text": text},
             }
-            for edit in finding.fix.edits
+            for first, end, text in _replacements(finding.fix.diff)
         ]
         change = {"artifactLocation": {"uri": Path(finding.fix.path).as_posix()}, "replacements": changes}
         result["fixes"] = [{"description": {"text": finding.fix.title}, "artifactChanges": [change]}]
     return result
+
+
+def _replacements(diff: str) -> list[tuple[int, int, str]]:
+    """Lines that a unified diff replaces: the first, the one behind the last, and what comes in their place."""
+    made: list[tuple[int, int, str]] = []
+    first = line = 0
+    new: list[str] = []
+    for text in [*diff.splitlines()[2:], " "]:
+        hunk = HUNK.match(text)
+        if hunk is None and text[:1] in ("-", "+"):
+            line += text[0] == "-"
+            new += [text[1:] + "\n"] if text[0] == "+" else []
+            continue
+        if new or line > first:
+            made.append((first, line, "".join(new)))
+            new = []
+        # A hunk that takes no line off names the line that it stands behind.
+        first = line = int(hunk[1]) + (hunk[2] == "0") if hunk is not None else line + 1
+    return made

@@ -4,7 +4,6 @@ Notebooks are read as one script: code cells in order, magics left out. Nothing 
 """
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,16 +11,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from lowres.doctor.findings import Edit, Fix, unified
+from lowres.doctor.calls import SPAN, argument, called, last_name, template_of
+from lowres.doctor.edits import Edit, Kind, Span, Unpatchable
+from lowres.doctor.findings import Fix
+from lowres.doctor.imports import with_imports
+from lowres.doctor.notebook import notebook
+from lowres.doctor.patch import unified
 from lowres.errors import UserError
 
+__all__ = ["LOOPS", "Loop", "Source", "called", "last_name", "notebook", "parent", "read"]
+
 IGNORE = re.compile(r"#\s*lowres:\s*ignore\[([\w\s,]+)\]")
-MAGIC = re.compile(r"^\s*(?:[%!?]|[\w.]+\?\??\s*$)")
 LOOPS: tuple[type[ast.For], type[ast.AsyncFor], type[ast.While]] = (ast.For, ast.AsyncFor, ast.While)
 T = TypeVar("T", bound=ast.AST)
 S = TypeVar("S", bound=ast.stmt)
 Loop = ast.For | ast.AsyncFor | ast.While
-Arguments = list[ast.expr | ast.keyword]
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Source:
     @cached_property
     def lines(self) -> list[str]:
         """Its lines; line 1 is the first."""
-        return self.text.splitlines()
+        return re.split(r"\r\n|\r|\n", self.text)
 
     @cached_property
     def _all(self) -> list[ast.AST]:
@@ -93,37 +97,69 @@ class Source:
                     return True
         return False
 
-    # Edits. Columns of the tree count UTF-8 bytes.
+    # Edits.
 
     def with_keyword(self, call: ast.Call, name: str, value: str) -> Edit:
-        """A call with a keyword argument set to `value`."""
-        keyword = next((one for one in call.keywords if one.arg == name), None)
-        if keyword is not None:
-            return self.replaced(keyword.value, value)
-        given: Arguments = [*call.args, *call.keywords]
-        last = max(given, key=lambda one: (one.end_lineno or 0, one.end_col_offset or 0), default=None)
-        if last is None:
-            line, column, text = call.end_lineno or call.lineno, (call.end_col_offset or 1) - 1, f"{name}={value}"
-        else:
-            line, column, text = last.end_lineno or call.lineno, last.end_col_offset or 0, f", {name}={value}"
-        old = self.lines[line - 1].encode()
-        return Edit(line, line, (old[:column] + text.encode() + old[column:]).decode())
+        """A call with an argument set to `value`, whether it is given by name, by position or not at all."""
+        given = argument(call, name)
+        if given is not None and not any(one.arg == name for one in call.keywords):
+            return self.replaced(given, value)
+        return self._edit("keyword", call, value, name)
+
+    def keyword_removed(self, call: ast.Call, name: str) -> Edit:
+        """A call without one of its keyword arguments."""
+        return self._edit("keyword_removed", call, name=name)
 
     def replaced(self, node: ast.AST, text: str) -> Edit:
-        """Other code in the place of an expression."""
-        first, last = node.lineno, node.end_lineno  # type: ignore[attr-defined]
-        before = self.lines[first - 1].encode()[: node.col_offset]  # type: ignore[attr-defined]
-        after = self.lines[last - 1].encode()[node.end_col_offset :]  # type: ignore[attr-defined]
-        return Edit(first, last, (before + text.encode() + after).decode())
+        """Other code in the place of an expression or of a statement; the old code in it stays open to other edits."""
+        if isinstance(node, ast.stmt):
+            return self._edit("rewritten", node, text)
+        template = template_of(node, text)
+        return self._edit("wrapped", node, template) if template else self._edit("replaced", node, text)
+
+    def wrapped(self, node: ast.AST, template: str) -> Edit:
+        """An expression within other code: {} of the template stands for it."""
+        return self._edit("wrapped", node, template)
+
+    def element_before(self, node: ast.AST, *code: str) -> Edit:
+        """New elements before an element of a list."""
+        return self._edit("element_before", node, ", ".join(code))
+
+    def element_after(self, node: ast.AST, *code: str) -> Edit:
+        """New elements after an element of a list."""
+        return self._edit("element_after", node, ", ".join(code))
 
     def before(self, line: int, *code: str) -> Edit:
-        """New lines before a line, indented alike."""
-        return Edit(line, line - 1, "\n".join(self.indent(line) + one for one in code))
+        """New statements before the one that begins on a line, or that the line belongs to."""
+        begins = [node for node in self.nodes(ast.stmt) if node.lineno == line]
+        first = min(begins, key=lambda node: node.col_offset, default=None) or self.statement_at(line)
+        if first is None:
+            return Edit("before", line, code="\n".join(code))
+        return self._edit("before", _standing(self, first), "\n".join(code))
 
     def after(self, node: ast.stmt, *code: str) -> Edit:
-        """New lines after a statement, indented alike."""
-        end = (node.end_lineno or node.lineno) + 1
-        return Edit(end, end - 1, "\n".join(self.indent(node.lineno) + one for one in code))
+        """New statements after one, with its indentation."""
+        return self._edit("after", _standing(self, node), "\n".join(code))
+
+    def removed(self, node: ast.stmt) -> Edit:
+        """A statement that goes; a body that it leaves empty gets `pass`."""
+        return self._edit("removed", node)
+
+    def imported(self, code: str) -> Edit:
+        """An import such as `import torch.nn.functional as F`, of what the file does not import yet; see `fix`."""
+        return Edit("imported", code=code)
+
+    def _edit(self, kind: Kind, node: ast.AST, code: str = "", name: str = "") -> Edit:
+        return Edit(kind, *self.span(node), code, name)
+
+    def span(self, node: ast.AST) -> Span:
+        """Where a node begins and ends: lines from 1, columns in characters from 0."""
+        line, column, end, end_column = (getattr(node, one) for one in SPAN)
+        return line, self._column(line, column), end, self._column(end, end_column)
+
+    def _column(self, line: int, column: int) -> int:
+        """A column in characters; those of the tree count bytes of UTF-8."""
+        return len(self.lines[line - 1].encode()[:column].decode())
 
     def indent(self, line: int) -> str:
         """The blanks that a line begins with."""
@@ -131,21 +167,15 @@ class Source:
         return text[: len(text) - len(text.lstrip())]
 
     def fix(self, title: str, *edits: Edit) -> Fix:
-        """A fix with its diff; of edits that are None-free and do not overlap."""
-        ordered = tuple(sorted(edits, key=lambda one: one.line))
-        return Fix(title, self.path, ordered, unified(self.path, self.text, ordered))
+        """A fix with its diff. Imports go behind the last one above what the other edits change.
 
-
-def called(node: ast.Call) -> str:
-    """The last name of what is called: `SGD` of `torch.optim.SGD(...)`."""
-    return last_name(node.func)
-
-
-def last_name(node: ast.AST) -> str:
-    """`c` of `a.b.c`, `c` of `c`, "" of anything else."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
+        Where they cannot be made, what they would write is left as the fix's `code`.
+        """
+        placed = tuple(dict.fromkeys(with_imports(self.tree, edits)))
+        try:
+            return Fix(title, self.path, placed, unified(self.path, self.text, placed))
+        except Unpatchable:
+            return Fix(title, self.path, code="\n".join(one.code for one in edits if one.code))
 
 
 def parent(node: ast.AST) -> ast.AST | None:
@@ -179,31 +209,11 @@ def read(path: Path) -> Source:
     return source
 
 
-def notebook(path: Path, text: str) -> str:
-    """The code cells of a notebook as one script, each headed by a comment with its number.
-
-    Raises:
-        UserError: The file is no notebook.
-    """
-    try:
-        cells = json.loads(text)["cells"]
-        code = [(i, "".join(cell["source"])) for i, cell in enumerate(cells, start=1) if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is no notebook: it holds no list of cells") from None
-    return "\n".join(f"# %% cell {number}\n{_without_magics(cell)}\n" for number, cell in code)
-
-
-def _without_magics(cell: str) -> str:
-    """A cell as plain Python; lines keep their number. A cell magic takes its cell along, save timers."""
-    lines = cell.splitlines()
-    first = next((line.strip() for line in lines if line.strip()), "")
-    if first.startswith("%%") and not first.startswith(("%%time", "%%timeit", "%%capture")):
-        return "\n".join("# " + line for line in lines)
-    return "\n".join(_without_magic(line) for line in lines)
-
-
-def _without_magic(line: str) -> str:
-    if not MAGIC.match(line):
-        return line
-    indent = line[: len(line) - len(line.lstrip())]
-    return f"{indent}pass  # {line.strip()}"
+def _standing(source: Source, node: ast.stmt) -> ast.stmt:
+    """The statement, or for an `elif` the `if` that it belongs to: nothing can stand before or after the former."""
+    above = parent(node)
+    while isinstance(node, ast.If) and isinstance(above, ast.If) and above.orelse == [node]:
+        if not source.segment(node).startswith("elif"):
+            break
+        node, above = above, parent(above)
+    return node

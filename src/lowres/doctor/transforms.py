@@ -75,12 +75,8 @@ def insert_into(
     imports = _imports(source, new) if not prefix else []
     at = len(elements) if last else next((i for i, e in enumerate(elements) if _name(e) in BEFORE), 0)
     if at < len(elements):
-        node = elements[at]
-        if node.lineno == compose.lineno or any(e.lineno == node.lineno for e in elements if e is not node):
-            return place, source.fix(title, source.replaced(node, ", ".join([*code, source.segment(node)])), *imports)
-        return place, source.fix(title, source.before(node.lineno, *(f"{text}," for text in code)), *imports)
-    node = elements[-1]
-    return place, source.fix(title, _appended(source, node, code), *imports)
+        return place, source.fix(title, source.element_before(elements[at], *code), *imports)
+    return place, source.fix(title, source.element_after(elements[-1], *code), *imports)
 
 
 BEFORE = ("ToTensor", "ToImage", "PILToTensor", "Normalize", "ConvertImageDtype", "ToDtype")
@@ -91,13 +87,8 @@ def _imports(source: Source, new: tuple[str, ...]) -> list[Edit]:
     names = [text.removeprefix("transforms.").partition("(")[0] for text in new]
     for node in source.nodes(ast.ImportFrom):
         if node.module and node.module.startswith("torchvision.transforms"):
-            lacking = [name for name in names if name not in {one.name for one in node.names}]
-            return [source.after(node, f"from {node.module} import {', '.join(lacking)}")] if lacking else []
+            return [source.imported(f"from {node.module} import {', '.join(names)}")]
     return []
-
-
-def _appended(source: Source, node: ast.expr, code: list[str]) -> Edit:
-    return source.replaced(node, ", ".join([source.segment(node), *code]))
 
 
 def _name(node: ast.AST) -> str:

@@ -222,8 +222,7 @@ def _normalise(setup: Setup, train: Pipeline) -> tuple[Place | None, Fix]:
             continue
         place, fix = insert_into(*found, (text,), "normalise", setup, one, last=True)
         first = first or place
-        if fix is not None and not any(edit.line == new.line for edit in edits for new in fix.edits):
-            edits += fix.edits
+        edits += fix.edits if fix is not None else ()  # equal ones are made once
     source = setup.text(first)
     title = "normalise by the statistics of " + ("the weights" if setup.pretrained else "the training images")
     return first, source.fix(title, *edits) if source is not None and edits else Fix(title, code=text)

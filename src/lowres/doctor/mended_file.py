@@ -1,0 +1,95 @@
+"""Writes mended source beside the script, as `train.fixed.py` with `train.fixed.diff`; the script is never touched."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lowres.doctor.findings import Finding
+from lowres.doctor.marks import MARK
+from lowres.doctor.mend import Mended, mend
+from lowres.doctor.notebook import rebuilt
+from lowres.doctor.source import read
+from lowres.errors import UserError
+from lowres.files import atomic
+
+BOM = b"\xef\xbb\xbf"
+
+
+def mended_path(script: Path, out: Path | None = None, suffix: str = "") -> Path:
+    """Where mended source goes.
+
+    Args:
+        script: The script.
+        out: The file or folder that was asked for; None: beside the script.
+        suffix: Of what is written; "": that of a mended script.
+
+    Raises:
+        UserError: The place is taken by another file, or nothing can be written there.
+    """
+    name = script.stem + (suffix or f".fixed{script.suffix}")
+    path = script.with_name(name) if out is None else out.expanduser()
+    if path.is_dir():
+        path = path / name
+    if path.exists() and path.samefile(script):
+        raise UserError(f"--out {path} is the script itself, which is never overwritten: name another file")
+    if path.exists() and not suffix and not _ours(path):
+        raise UserError(f"{path} is there already and was not written by lowres: name another file with --out")
+    folder = path.parent
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise _unwritable(path, "the folder is read-only")
+    return path
+
+
+def write_mended(script: Path, findings: Sequence[Finding], path: Path, codes: Sequence[str] = ()) -> Mended:
+    """Applies fixes and writes the result and its diff; nothing where no fix could be applied.
+
+    Args:
+        script: The script or notebook that was examined.
+        findings: Those of its report.
+        path: What to write; the diff goes beside it.
+        codes: Which to fix; none: all errors and warnings.
+
+    Raises:
+        UserError: A code is not among the findings, the script has changed, or nothing can be written there.
+    """
+    source = read(script)
+    mended = mend(source, findings, codes)
+    if not mended.applied:
+        return mended
+    raw = script.read_bytes()
+    text = mended.text
+    if script.suffix == ".ipynb":
+        text = rebuilt(script, raw.decode("utf-8-sig"), text)
+    ends = "\r\n" if b"\r\n" in raw else "\n"
+    content = (BOM if raw.startswith(BOM) else b"") + text.replace("\n", ends).encode()
+    try:
+        for file, written in ((path, content), (diff_path(path), _diff(script, path, source.text, mended.text))):
+            with atomic(file) as temporary:
+                temporary.write_bytes(written)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from None
+    return mended
+
+
+def diff_path(path: Path) -> Path:
+    """Where the diff goes of what is written to a path."""
+    return path.with_suffix(".diff")
+
+
+def _diff(script: Path, path: Path, before: str, after: str) -> bytes:
+    """A unified diff that `patch` takes; of a notebook, of its code cells one after the other."""
+    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), script.name, path.name)
+    ended = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    return "".join(ended).encode()
+
+
+def _ours(path: Path) -> bool:
+    try:
+        return MARK.search(path.read_text(encoding="utf-8-sig")) is not None
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _unwritable(path: Path, why: str) -> UserError:
+    return UserError(f"{path} cannot be written ({why}): name a file elsewhere with --out")

@@ -1,0 +1,82 @@
+"""Notebooks as one script, and back: code cells in order, magics left out. Nothing here runs any of it."""
+
+import json
+import re
+from pathlib import Path
+
+from lowres.errors import UserError
+
+MAGIC = re.compile(r"^\s*(?:[%!?]|[\w.]+\?\??\s*$)")
+
+
+def notebook(path: Path, text: str) -> str:
+    """The code cells of a notebook as one script, each headed by a comment with its number.
+
+    Raises:
+        UserError: The file is no notebook.
+    """
+    try:
+        cells = json.loads(text)["cells"]
+        code = [(i, "".join(cell["source"])) for i, cell in enumerate(cells, start=1) if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is no notebook: it holds no list of cells") from None
+    return "\n".join(f"# %% cell {number}\n{_without_magics(cell)}\n" for number, cell in code)
+
+
+def _without_magics(cell: str) -> str:
+    """A cell as plain Python; lines keep their number. A cell magic takes its cell along, save timers."""
+    lines = cell.splitlines()
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if first.startswith("%%") and not first.startswith(("%%time", "%%timeit", "%%capture")):
+        return "\n".join("# " + line for line in lines)
+    return "\n".join(_without_magic(line) for line in lines)
+
+
+def _without_magic(line: str) -> str:
+    if not MAGIC.match(line):
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    return f"{indent}pass  # {line.strip()}"
+
+
+def rebuilt(path: Path, text: str, after: str) -> str:
+    """A notebook with the cells of an edited script; changed cells lose their outputs, magics come back.
+
+    Args:
+        path: Its name, for errors.
+        text: The notebook's JSON.
+        after: What `notebook` gave, edited; the comments that head the cells are still there.
+
+    Raises:
+        UserError: The cells cannot be told apart: the code has comments like those that head them.
+    """
+    value = json.loads(text)
+    numbers = [i for i, cell in enumerate(value["cells"], start=1) if cell["cell_type"] == "code"]
+    before, edited = (_cells(one, numbers) for one in (notebook(path, text), after))
+    sources = {number: "".join(value["cells"][number - 1]["source"]) for number in numbers}
+    if any(before.get(n, "").rstrip() != _without_magics(sources[n]).rstrip() for n in numbers) or len(edited) < len(
+        numbers
+    ):
+        raise UserError(f"{path} cannot be patched: it has comments like `# %% cell 1` of its own")
+    for number in numbers:
+        if edited[number] == before[number]:
+            continue
+        cell = value["cells"][number - 1]
+        plain = sources[number].splitlines()
+        magics = {_without_magic(line): line for line in plain if MAGIC.match(line)}
+        code = "\n".join(magics.get(line, line) for line in edited[number].rstrip("\n").split("\n"))
+        cell["source"] = code.splitlines(keepends=True) if isinstance(cell["source"], list) else code
+        cell["outputs"], cell["execution_count"] = [], None
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cells(text: str, numbers: list[int]) -> dict[int, str]:
+    """The cells of a script, by number; headers count only in their order."""
+    cells: dict[int, list[str]] = {}
+    left = list(numbers)
+    for line in text.split("\n"):
+        if left and line == f"# %% cell {left[0]}":
+            current = cells.setdefault(left.pop(0), [])
+        elif cells:
+            current.append(line)
+    return {number: "\n".join(lines) for number, lines in cells.items()}
