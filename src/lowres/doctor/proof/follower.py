@@ -67,6 +67,7 @@ class Follower(Recorder):
         passes: Over all loaders, in order.
         networks: Those that gradients went through, by how many parameters they have.
         steps: Of optimizers.
+        classes: That the network tells apart.
 
     Args:
         frames: Whose code it is.
@@ -80,6 +81,7 @@ class Follower(Recorder):
         self.passes: list[Pass] = []
         self.networks: dict[int, nn.Module] = {}
         self.steps = 0
+        self.classes = 0
         self.off = False
         self._seed, self._cutter, self._epochs = seed, cutter, epochs
         self._draws = InitialDraws(seed)
@@ -167,7 +169,7 @@ class Follower(Recorder):
         if not this.seen:
             given = next((one for one in args if isinstance(one, Tensor)), None)
             this.alike = given is not None and images is not None and _same(given, images)
-        this.training = module.training
+        this.training, self.classes = module.training, scores.shape[1]
         this.seen += len(labels)
         this.right += int((scores.detach().argmax(1).cpu() == labels.cpu()).sum())
 

@@ -103,7 +103,8 @@ def _test_images(follower: Follower, last: Pass | None) -> Dataset[Any] | None:
     if type(base).__name__ not in ("CIFAR10", "CIFAR100") or not _plain(seen[0].dataset, base):
         return None
     transform = base.transform if last is not None else _calm(base.transform, pipelines[0])
-    found: Dataset[Any] = type(base)(base.root, train=False, transform=transform, target_transform=base.target_transform)
+    options = {"transform": transform, "target_transform": base.target_transform}
+    found: Dataset[Any] = type(base)(base.root, train=False, **options)
     return found
 
 

@@ -5,6 +5,7 @@ exit code. `Worker` is its other end.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -22,11 +23,8 @@ FORKS = hasattr(os, "fork")
 
 def main() -> None:
     """Serves until its input ends."""
-    import torchvision.datasets  # noqa: F401 - so that trials need not
-    import torchvision.models
-    import torchvision.transforms  # noqa: F401
-
-    from lowres.doctor.proof import trial
+    importlib.import_module("torchvision")  # so that trials need not
+    trial = importlib.import_module("lowres.doctor.proof.trial")
 
     loaded: dict[str, Any] = {}
     answers = sys.stdout
@@ -62,7 +60,7 @@ def _load(loaded: dict[str, Any], request: dict[str, Any]) -> None:
     from lowres.doctor.serving import plain_splits
     from lowres.errors import UserError
 
-    text = "".join(request["sources"].values())
+    text = request["source"]
     for name, word in (("cifar100", "CIFAR100"), ("cifar10", "CIFAR10")):
         if word in text.replace("CIFAR100", "" if word == "CIFAR10" else word) and request["data_dir"]:
             with contextlib.suppress(UserError):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lowres.doctor.source import LOOPS, Source, called, last_name, parent
+from lowres.doctor.source import LOOPS, Loop, Source, called, last_name, parent
 
 EPOCHS = re.compile(r"epochs?$|^n_?ep|num_ep|max_ep", re.IGNORECASE)
 TIMES: dict[str, tuple[str, ...]] = {
@@ -87,7 +87,7 @@ def shorten_arguments(arguments: Sequence[str], whole: int, epochs: int) -> list
 
 
 def _is_named(node: ast.Constant) -> bool:
-    """Whether a number is called the number of epochs: assigned, a default, an option's, an entry's or an argument's."""
+    """Whether a number bears the name of epochs: assigned, a default, an option's, an entry's or an argument's."""
     around = parent(node)
     match around:
         case ast.Assign(targets=targets):
@@ -96,8 +96,8 @@ def _is_named(node: ast.Constant) -> bool:
             return bool(EPOCHS.search(last_name(target)))
         case ast.keyword(arg="default"):
             call = parent(around)
-            words = [one.value for one in call.args if isinstance(one, ast.Constant)] if isinstance(call, ast.Call) else []
-            return any(isinstance(one, str) and EPOCHS.search(one.lstrip("-")) for one in words)
+            names = [one.value for one in getattr(call, "args", []) if isinstance(one, ast.Constant)]
+            return any(isinstance(one, str) and EPOCHS.search(one.lstrip("-")) for one in names)
         case ast.keyword(arg=str(name)):
             return bool(EPOCHS.search(name))
         case ast.Dict(keys=keys, values=values):
@@ -122,11 +122,12 @@ def _defaults(arguments: ast.arguments) -> Iterator[tuple[str, ast.expr | None]]
 
 
 def _bounds(source: Source, whole: int) -> Iterator[ast.Constant]:
-    """Numbers that bound an outermost loop around another loop or a call: `for i in range(20)`; and the numbers
-    assigned to the name that does."""
-    for loop in source.nodes(*LOOPS):
+    """Numbers that bound an outermost loop, `for i in range(20)`, and those assigned to a name that does."""
+    loops: list[Loop] = [one for one in source.nodes(ast.stmt) if isinstance(one, LOOPS)]
+    for loop in loops:
+        inside = [one for statement in loop.body for one in ast.walk(statement)]
         if any(isinstance(one, LOOPS) for one in _above(loop)) or not any(
-            isinstance(one, (*LOOPS, ast.Call)) for statement in loop.body for one in ast.walk(statement)
+            isinstance(one, (*LOOPS, ast.Call)) for one in inside
         ):
             continue
         head = loop.test if isinstance(loop, ast.While) else loop.iter

@@ -11,13 +11,11 @@ not count as a gain. The program's last pass is taken for both if it was one ove
 """
 
 import contextlib
-import importlib.machinery
 import io
 import json
 import os
 import sys
 import time
-import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,6 @@ from lowres.doctor.proof.draws import seed_everything
 from lowres.doctor.proof.follower import Follower
 from lowres.doctor.proof.loaders import Cutter
 from lowres.doctor.proof.measuring import Measured, measure
-from lowres.doctor.recorder import Recorder
 from lowres.doctor.sandbox import confine
 from lowres.doctor.serving import Kitchen
 from lowres.doctor.source import Source
@@ -40,7 +37,7 @@ def main(request_file: str, loaded: dict[str, Any] | None = None) -> None:
     """Does what a request asks and writes `result.json` beside it.
 
     Args:
-        request_file: As JSON: script, sources, arguments, home, data_dir, seed, images, test, whole, batch, stop,
+        request_file: As JSON: script, source, arguments, home, data_dir, seed, images, test, whole, batch, stop,
             seconds, memory, threads.
         loaded: Data sets that were read before, as `Kitchen` keeps them.
     """
@@ -50,11 +47,10 @@ def main(request_file: str, loaded: dict[str, Any] | None = None) -> None:
     script, home, scratch = Path(request["script"]), Path(request["home"]), out / "scratch"
     scratch.mkdir()
     file = script.resolve()
-    source = Source(str(script), request["sources"][str(script)])
+    source = Source(str(script), request["source"])
     torch.set_num_threads(request["threads"])
     notes: list[str] = []
-    others = {path: text for path, text in request["sources"].items() if path != str(script)}
-    frames = Frames(file.parent, {str(script): source} | {path: Source(path, text) for path, text in others.items()})
+    frames = Frames(file.parent, {str(script): source})
     cutter = Cutter(request["seed"], request["images"], request["test"], request["whole"], request["batch"])
     follower = Follower(frames, request["seed"], cutter, request["stop"])
     kitchen = Kitchen(home, Path(request["data_dir"]) if request["data_dir"] else None, notes)
@@ -67,7 +63,6 @@ def main(request_file: str, loaded: dict[str, Any] | None = None) -> None:
         warnings.simplefilter("ignore")
         kitchen.serve(follower)
         confine(follower, home, scratch, notes)
-        _patch_modules(follower, others)
         sys.path.insert(0, str(file.parent))
         with limited(request["seconds"]), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             problem, raised, ended = run(source, file, request["arguments"], printed)
@@ -99,29 +94,13 @@ def summary(follower: Follower, measured: Measured) -> dict[str, Any]:
         "rounds": trained[0].rounds[0] if trained and trained[0].rounds else None,
         "rates": [one.rate for one in trained],
         "steps": follower.steps,
+        "classes": follower.classes,
         "images": sum(one.seen for one in trained),
         "train_seconds": sum(one.seconds for one in trained),
         "evaluated": sum(one.seen for one in evaluated) + measured.images,
         "evaluate_seconds": sum(one.seconds for one in evaluated) + measured.seconds,
         "passes": [one.percent for one in evaluated],
     }
-
-
-def _patch_modules(recorder: Recorder, sources: dict[str, str]) -> None:
-    """Lets modules of the user's be imported as they are in the variant."""
-    texts = {str(Path(path).resolve()): text for path, text in sources.items()}
-
-    def patched(original: Any) -> Any:
-        def get_code(loader: Any, name: str) -> types.CodeType | None:
-            path = str(Path(loader.path).resolve())
-            if path in texts:
-                return compile(texts[path], loader.path, "exec")
-            return original(loader, name)  # type: ignore[no-any-return]
-
-        return get_code
-
-    if texts:
-        recorder.patch(importlib.machinery.SourceFileLoader, "get_code", patched)
 
 
 if __name__ == "__main__":
