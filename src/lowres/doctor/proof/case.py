@@ -146,10 +146,11 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
     case.run(jobs, "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left))
     for one in jobs:
         taste = case.results.pop(one, None)
-        if taste is None or taste["problem"] or not taste["images"]:
-            why = (
-                "it makes each step much slower" if taste is None else f"with it, the script fails: {taste['problem']}"
-            )
+        if taste is None:  # there was no time to measure it
+            case.paces[one.codes] = base
+            continue
+        if taste["problem"] or not taste["images"]:
+            why = f"with it, the script does not run to its end: {taste['problem'] or 'it trains no more'}"
             finding = case.findings.pop(one.codes[0])
             unproved.append(Unproved(finding.code, finding.fix.title if finding.fix else finding.title, why))
             continue
