@@ -26,7 +26,7 @@ def limits(case: Case, steps: Sequence[Step], proxy: Proxy, base: Sequence[float
     ]
     early = [one.code for one in steps if one.word == "too early"]
     if early:
-        lines.append(f"{', '.join(early)}: pays once a network overfits, which these trainings did not reach")
+        lines.append(f"{', '.join(early)}: pays late in a training; these were over before, and say nothing against it")
     if proxy.batch:
         lines.append(
             f"batches had {proxy.batch} images in the place of {case.batch}, for enough steps: what depends on the "

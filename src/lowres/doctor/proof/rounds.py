@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from statistics import fmean
 
 from lowres.doctor.proof.case import Case
 from lowres.doctor.proof.jobs import Job
 from lowres.doctor.proof.limits import limits
 from lowres.doctor.proof.plan import Proxy, affordable, chained, largest, least
 from lowres.doctor.proof.variants import Unproved
-from lowres.doctor.proof.verdicts import Proof, Step, compared, decided, differences_of, step_of
+from lowres.doctor.proof.verdicts import Proof, Step, Without, compared, decided, differences_of, step_of
 from lowres.errors import UserError
 from lowres.ladder.looks import next_look
 from lowres.ladder.statistics import describe
@@ -171,12 +172,18 @@ def _step(case: Case, chain: Chain, i: int, proxy: Proxy, seeds: int) -> Step:
         known = sorted({job.proxy for job in case.results}, key=lambda one: -one.passes)
         proxy = next((one for one in known if _differences(case, chain, i, one)), proxy)
         measured = _differences(case, chain, i, proxy)
-    gaps = [
-        one["training"] - one["figure"]
+    without = [
+        one
         for job, one in case.results.items()
-        if job.codes == chain[:i] and job.proxy == proxy and one.get("figure") is not None and one.get("training")
+        if job.codes == chain[:i] and job.proxy == proxy and one.get("figure") is not None
     ]
-    return step_of(finding, measured, seeds, proxy, sum(gaps) / len(gaps) if gaps else None)
+    training = [one["training"] for one in without if one["training"] is not None]
+    stand = Without(
+        fmean(training) if training else None,
+        fmean(one["figure"] for one in without) if without else 0.0,
+        100 / max((one["classes"] for one in without), default=10),
+    )
+    return step_of(finding, measured, seeds, proxy, stand)
 
 
 def concluded(case: Case, steps: list[Step], unproved: list[Unproved], notes: list[str]) -> Proof:

@@ -11,10 +11,14 @@ from lowres.ladder.statistics import Comparison, Sample, judge
 
 MARGIN = 0.5
 """Points that are worth a change."""
-LATE = ("C05", "C06", "C22", "C25", "C30")
-"""Kinds of faults whose mending pays late in a training: augmentation, decay, epochs, selection, dropout."""
+REGULARISING = ("C05", "C06", "C22", "C25", "C30")
+"""Kinds of faults whose mending pays once a network overfits: augmentation, decay, epochs, selection, dropout."""
 OVERFITTED = 5.0
 """Points by which training accuracy exceeds the other where overfitting has begun."""
+SCHEDULES = ("C02", "C03")
+"""Kinds whose mending pays once the rate, and not the number of steps, holds a network back."""
+FITTED = 60.0
+"""Training accuracy, in percent, from which that may be so."""
 
 Word = Literal["pays", "withdrawn", "undecided", "too early", "kept"]
 
@@ -106,28 +110,57 @@ def decided(differences: Sequence[float], seeds: int) -> bool:
     return comparison is not None and comparison.word in ("pays", "harms", "no difference")
 
 
-def step_of(finding: Finding, differences: Sequence[float], seeds: int, proxy: Proxy, gap: float | None) -> Step:
+@dataclass(frozen=True)
+class Without:
+    """How far trainings without a fix had come, on average, in percent.
+
+    Attributes:
+        training: Accuracy on training images in the last epoch; None where unknown.
+        figure: The one that is compared.
+        chance: What a guess gets.
+    """
+
+    training: float | None
+    figure: float
+    chance: float
+
+    def too_early_for(self, kind: str) -> str:
+        """Why nothing can be said against a fix of a kind of faults; "" if something can."""
+        if self.figure < 2 * self.chance:
+            return "the network is near chance yet"
+        if kind in REGULARISING and (self.training is None or self.training - self.figure < OVERFITTED):
+            return "nothing is overfitted yet"
+        if kind in SCHEDULES and (self.training is None or self.training < FITTED):
+            return "the rate does not hold it back yet"
+        return ""
+
+
+def step_of(finding: Finding, differences: Sequence[float], seeds: int, proxy: Proxy, without: Without) -> Step:
     """The verdict on a fix.
+
+    A fix that gains pays. One that does not is withdrawn, unless it works late and the trainings were over before,
+    or its fault is proved by arithmetic.
 
     Args:
         finding: Whose fix it is.
         differences: Accuracy with it minus accuracy without, a seed each, in points.
         seeds: Of the first look.
         proxy: On what they were measured.
-        gap: Training accuracy minus test accuracy without it, in points.
+        without: How far the trainings without it had come.
     """
-    comparison = compared(differences, seeds)
+    comparison = compared(differences, seeds) if differences else None
     word: Word = "undecided"
     verdict = "not measured" if comparison is None else "undecided"
     if comparison is not None and comparison.word == "pays":
         word, verdict = "pays", "pays"
     elif comparison is not None and comparison.word in ("harms", "no difference"):
         said = "harms" if comparison.word == "harms" else f"no difference of {MARGIN:g} points"
+        early = without.too_early_for(finding.kind)
         word, verdict = "withdrawn", f"{said}: withdrawn"
-        if finding.kind in LATE and (gap is None or gap < OVERFITTED):
-            word, verdict = "too early", f"{said} so early: nothing is overfitted yet"
+        if early:
+            word, verdict = "too early", f"{said}, but {early}"
         elif finding.grade == "error":
-            word, verdict = "kept", f"{said} in so short a training; kept, for it is proved"
+            word, verdict = "kept", f"{said} in so short a training; kept, for the fault is proved"
     title = finding.fix.title if finding.fix else finding.title
     return Step(finding.code, title, finding.cost, comparison.gain if comparison else None, word, verdict, proxy)
 
