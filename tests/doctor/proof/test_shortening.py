@@ -39,7 +39,7 @@ def test_the_same_number_elsewhere_stays(text):
 def test_times_of_schedules_are_scaled_and_faults_keep_their_proportion():
     head = "epochs = 100\n"
     lines = {
-        "MultiStepLR(optimizer, milestones=[50, 75], gamma=0.1)": "MultiStepLR(optimizer, milestones=[5, 8], gamma=0.1)",
+        "MultiStepLR(opt, milestones=[50, 75], gamma=0.1)": "MultiStepLR(opt, milestones=[5, 8], gamma=0.1)",
         "lr_scheduler.CosineAnnealingLR(opt, 200)": "lr_scheduler.CosineAnnealingLR(opt, 20)",
         "CosineAnnealingLR(opt, T_max=100)": "CosineAnnealingLR(opt, T_max=10)",
         "CosineAnnealingLR(opt, T_max=epochs * len(loader))": "CosineAnnealingLR(opt, T_max=epochs * len(loader))",

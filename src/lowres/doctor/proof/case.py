@@ -57,10 +57,13 @@ class Case:
     follows: bool = True
     paces: dict[tuple[str, ...], Pace] = field(default_factory=dict)
     results: dict[Job, Result] = field(default_factory=dict)
+    _texts: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def request(self, job: Job) -> dict[str, Any]:
         """What a trial is asked."""
-        text = variant(read(self.script), [self.findings[code] for code in job.codes])
+        if job.codes not in self._texts:
+            self._texts[job.codes] = variant(read(self.script), [self.findings[code] for code in job.codes])
+        text = self._texts[job.codes]
         arguments, short = self.arguments, False
         if self.follows and self.epochs:
             text = shorten(text, self.epochs, job.proxy.epochs).text
@@ -76,8 +79,8 @@ class Case:
             "stop": 0 if short else job.proxy.epochs,
         }
 
-    def run(self, jobs: Sequence[Job], stage: str, deadline: float | None = None) -> None:
-        """Runs trials and remembers what came of them."""
+    def run(self, jobs: Sequence[Job], stage: str, deadline: float | None = None, fresh: bool = False) -> None:
+        """Runs trials and remembers what came of them; `fresh` ones also where the result is known."""
         jobs = [job for job in dict.fromkeys(jobs) if job not in self.results]
         done = 0
 
@@ -94,7 +97,8 @@ class Case:
 
         self.tell(Standing(0, len(jobs), self.left, stage))
         estimates = [self.pace(job.codes).seconds(job.proxy) if self.paces else 1.0 for job in jobs]
-        self.crew.run([self.request(job) for job in jobs], estimates, deadline or self.deadline, heard)
+        requests = [self.request(job) for job in jobs]
+        self.crew.run(requests, estimates, deadline or self.deadline, heard, fresh)
 
     def pace(self, codes: tuple[str, ...]) -> Pace:
         """A variant's; of one that was not measured, its last relative's."""
@@ -103,13 +107,23 @@ class Case:
         return self.paces[codes]
 
     def decide(self, what: str, make: Callable[[], Any]) -> Any:
-        """A decision, in plain values, that depends on time: made once, and the same when the proof goes on."""
-        key = self.request(Job((), 0, TRIED)) | {"decision": what, "codes": sorted(self.findings)}
-        known = self.kept.get(key)
+        """A decision, in plain values, that depends on time: made once, and the same when the proof goes on.
+
+        None is no decision, and not kept.
+        """
+        known = self.decided(what)
         if known is None:
-            known = {"made": make()}
-            self.kept.put(key, known)
-        return known["made"]
+            known = make()
+            if known is not None:
+                self.kept.put(self._decision(what), {"made": known})
+        return known
+
+    def decided(self, what: str) -> Any:
+        """What was decided before; None if nothing was."""
+        return (self.kept.get(self._decision(what)) or {"made": None})["made"]
+
+    def _decision(self, what: str) -> dict[str, Any]:
+        return self.base_request | {"source": read(self.script).text, "arguments": self.arguments, "decision": what}
 
     @property
     def left(self) -> float:
@@ -129,12 +143,12 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
     Raises:
         UserError: The program itself fails.
     """
-    job = Job((), 0, TRIED)
-    case.run([job], "measuring the script's pace", time.monotonic() + 0.5 * case.left)
+    job, fresh = Job((), 0, TRIED), case.decided("plan") is None  # the machine may be busier or idler than last time
+    case.run([job], "measuring the script's pace", time.monotonic() + 0.5 * case.left, fresh)
     result = case.results.pop(job, {"problem": "takes too long"})
     if case.follows and case.epochs and not result["problem"] and result["rounds"] != TRIED.epochs:
         case.follows = False  # its loop is bounded by something else: it is stopped after its epochs
-        case.run([job], "measuring the script's pace", time.monotonic() + 0.5 * case.left)
+        case.run([job], "measuring the script's pace", time.monotonic() + 0.5 * case.left, fresh)
         result = case.results.pop(job, {"problem": "takes too long"})
     if result["problem"] or not result["images"]:
         problem = result["problem"] or "no network was seen to train on its loader"
@@ -143,7 +157,7 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
         raise UserError("the images are not here, and stand-ins prove nothing: --data-dir names their folder")
     base = case.paces[()] = _pace(result)
     jobs = [Job((code,), 0, TASTED) for code in case.findings]
-    case.run(jobs, "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left))
+    case.run(jobs, "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left), fresh)
     for one in jobs:
         taste = case.results.pop(one, None)
         if taste is None:  # there was no time to measure it

@@ -155,6 +155,7 @@ class Crew:
         estimates: Sequence[float],
         deadline: float,
         tell: Callable[[int, Result], None],
+        fresh: bool = False,
     ) -> dict[int, Result]:
         """Runs trials in their order; those that would end after the deadline are left out.
 
@@ -163,6 +164,7 @@ class Crew:
             estimates: Seconds that each will take.
             deadline: By `time.monotonic`; what runs much longer is ended.
             tell: Hears the place and the result of each trial as it ends.
+            fresh: Run them also where their results are known.
 
         Returns:
             Results by place; where a trial failed, one with a `problem`.
@@ -173,7 +175,7 @@ class Crew:
         while waiting or under_way:
             while waiting and len(under_way) < self.workers:
                 place = waiting.pop(0)
-                known = self._kept.get(requests[place])
+                known = None if fresh else self._kept.get(requests[place])
                 if known is not None:
                     results[place] = known
                     tell(place, known)
@@ -201,6 +203,6 @@ class Crew:
             with self._lock:
                 self._free.append(worker)
         result["wall"] = time.monotonic() - began
-        if not result["problem"]:
+        if not result["problem"] and not result["made_up"]:
             self._kept.put(request, result)
         return result

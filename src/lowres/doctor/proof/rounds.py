@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 from lowres.doctor.proof.case import Case
 from lowres.doctor.proof.jobs import Job
@@ -34,21 +35,19 @@ def planned(case: Case, unproved: list[Unproved]) -> tuple[Chain, Proxy, int]:
     costs = [case.findings[code].cost for code in codes]
     epochs = case.epochs or 1_000
     seconds = case.left * case.crew.workers
-    made = case.decide(
-        "plan",
-        lambda: [
-            (found := affordable(base, factors, costs, seconds, case.whole, case.batch, epochs))[0],
-            found[1].to_json() if found[1] else None,
-            found[2],
-        ],
-    )
-    if made[1] is None:
+
+    def make() -> dict[str, Any] | None:
+        order, proxy, seeds = affordable(base, factors, costs, seconds, case.whole, case.batch, epochs)
+        return {"chain": [codes[i] for i in order], "proxy": proxy.to_json(), "seeds": seeds} if proxy else None
+
+    made = case.decide("plan", make)
+    if made is None:
         spent = time.monotonic() - case.began
         needed = spent + least(base, min(factors, default=1.0), case.crew.workers, case.whole, case.batch, epochs)
         raise UserError(
             f"--budget is too small to decide anything here: one fix on the smallest training takes {_minutes(needed)}"
         )
-    chain = tuple(codes[i] for i in made[0])
+    chain = tuple(code for code in made["chain"] if code in case.findings)
     for code in codes:
         if code not in chain:
             finding, factor = case.findings[code], case.paces[code,].train / base.train
@@ -57,7 +56,7 @@ def planned(case: Case, unproved: list[Unproved]) -> tuple[Chain, Proxy, int]:
             unproved.append(Unproved(code, title, f"the budget does not reach for it{slow}"))
     for i, pace in enumerate(chained(base, [case.paces[code,].train / base.train for code in chain])):
         case.paces[chain[:i]] = pace
-    return chain, Proxy(**made[1]), made[2]
+    return chain, Proxy(**made["proxy"]), int(made["seeds"])
 
 
 def _minutes(seconds: float) -> str:
@@ -143,7 +142,7 @@ def _longer(
         found = largest(paces, seconds, seeds, case.whole, case.batch, case.epochs or 1_000, above=round(LONGER * now))
         return found.to_json() if found else None
 
-    decision = made() if case.left < 1 else case.decide(f"longer {number}", made)
+    decision = case.decide(f"longer {number}", made)
     return Proxy(**decision) if decision else None
 
 

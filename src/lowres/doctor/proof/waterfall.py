@@ -100,7 +100,7 @@ def write_picture(path: Path, proof: Proof) -> None:
         gain = step.gain.mean if step.gain else 0.0
         colour = {"green": "tab:green", "red": "tab:red", "yellow": "tab:olive"}[COLOURS[step.word]]
         axes.bar(i, gain, bottom=level, color=colour, yerr=_half(step.gain), capsize=4, ecolor="0.3")
-        above = max(level, level + gain)
+        above = max(level, level + gain + (_half(step.gain) or 0.0))
         axes.annotate(gain_of(step), (i, above), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         level += gain
     if proof.mended is not None:
