@@ -76,9 +76,19 @@ def main() -> None:
             print(f"{label}: {result['accuracy']:.2f} % ({result['seconds']:.0f} s)", file=sys.stderr, flush=True)
             found[name].append(result)
 
-    def against(name: str, other: str) -> dict:
-        each = [a["accuracy"] - b["accuracy"] for a, b in zip(found[name], found[other], strict=True)]
+    def against(name: str, other: str, epoch: int) -> dict:
+        pairs = zip(found[name], found[other], strict=True)
+        each = [a["history"][epoch]["accuracy"] - b["history"][epoch]["accuracy"] for a, b in pairs]
         return {"each": each, "mean": statistics.mean(each), "interval": interval(each)}
+
+    gains = {
+        when: {
+            "crop over scratch": against("crop", "scratch", epoch),
+            "resize over scratch": against("resize", "scratch", epoch),
+            "resize over crop": against("resize", "crop", epoch),
+        }
+        for when, epoch in (("after the first epoch", 0), ("at the end", -1))
+    }
 
     result = {
         "what": "ResNet-18 trained unadapted at 64 pixels on five classes of CIFAR-10, adapted to 32 pixels and "
@@ -100,11 +110,7 @@ def main() -> None:
             "by_epoch": {name: [[e["accuracy"] for e in r["history"]] for r in rs] for name, rs in found.items()},
             "recipe": to_dict(second),
         },
-        "gain": {
-            "crop over scratch": against("crop", "scratch"),
-            "resize over scratch": against("resize", "scratch"),
-            "resize over crop": against("resize", "crop"),
-        },
+        "gain": gains,
         "seconds": sum(r["seconds"] for r in [*sources, *(r for rs in found.values() for r in rs)]),
         "machine": manifest.describe(torch.device(arguments.device)),
     }

@@ -9,6 +9,8 @@ The library in a few names; each is loaded when it is first used, so that `impor
 """
 
 import importlib
+import random
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,10 +67,19 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
-        return getattr(importlib.import_module(_HOME_OF[name]), name)
+        return getattr(_load(_HOME_OF[name]), name)
     if f"{__name__}.{name}" in (*_HOMES, "lowres.evaluation", "lowres.observers", "lowres.training"):
-        return importlib.import_module(f"{__name__}.{name}")
+        return _load(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _load(home: str) -> ModuleType:
+    """Imports unseen: importing Rich draws from Python's generator, which a user may have seeded before."""
+    state = random.getstate()
+    try:
+        return importlib.import_module(home)
+    finally:
+        random.setstate(state)
 
 
 def __dir__() -> list[str]:

@@ -45,7 +45,7 @@ def test_strict_makes_a_warning_an_error(small10, tmp_path, monkeypatch):
 def test_other_sizes_are_scaled(small10, tmp_path, monkeypatch):
     monkeypatch.setitem(load_module.SPECS, "cifar10", small10.spec)
     small10.binary(tmp_path)
-    dataset = load_dataset("cifar10", tmp_path, image_size=48)
+    dataset = load_dataset("cifar10", str(tmp_path), image_size=48)
     assert dataset.train.images.shape == (40, 3, 48, 48)
     assert dataset.test.images.dtype == torch.uint8
     with pytest.raises(UserError, match="image_size must be 1 or more"):

@@ -208,6 +208,23 @@ def test_validation_drawn_from_training_is_named(objects):
     assert "DA213" not in loud(lowres.diagnose(**objects))
 
 
+@pytest.mark.parametrize(("twice", "grade"), [(1, "note"), (6, "warning")])
+def test_images_under_several_labels_are_counted(objects, twice, grade):
+    images, labels = torch.randn(300, 3, 8, 8), torch.arange(300) % 10
+    images[11 : 11 + twice] = images[:twice]  # each with the label after its own
+    objects["train_loader"] = DataLoader(torch.utils.data.TensorDataset(images, labels), batch_size=32, shuffle=True)
+    found = next(one for one in lowres.diagnose(**objects).findings if one.code == "DA217")
+    assert (found.evidence["images"], found.grade) == (2 * twice, grade)
+    assert found.evidence["the_first"] == sorted([*range(twice), *range(11, 11 + twice)])
+
+
+def test_images_that_are_equal_under_one_label_are_no_finding(objects):
+    images, labels = torch.randn(300, 3, 8, 8), torch.arange(300) % 10
+    images[10:20] = images[:10]
+    objects["train_loader"] = DataLoader(torch.utils.data.TensorDataset(images, labels), batch_size=32, shuffle=True)
+    assert "DA217" not in codes(lowres.diagnose(**objects))
+
+
 def test_a_head_that_is_too_narrow_and_one_that_is_wide(objects, photographs):
     objects["train_loader"] = DataLoader(photographs(classes=11), batch_size=32, shuffle=True)
     assert "DA207" in loud(lowres.diagnose(**objects))

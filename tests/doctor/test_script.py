@@ -80,12 +80,28 @@ def test_what_looks_like_a_fault_is_left_alone(observe, program, name):
 
 
 def test_fixes_are_edits_of_the_program_s_own_lines(observe, program, tmp_path):
-    from lowres.doctor.findings import apply
+    from lowres.doctor.patch import apply
 
     text = program((", momentum=0.9", ""))
     fix = found(observe(text), "TR502").fix
     assert "lr=0.1, weight_decay=5e-4, momentum=0.9)" in apply(text, fix.edits)
     assert "+optimizer = " in fix.diff
+
+
+FAULTY = ["TR502", "LR103", "EV401", "DA206"]
+
+
+def test_the_mended_program_runs_and_has_none_of_its_faults(observe, program, tmp_path):
+    from lowres.doctor.mend import mend
+    from lowres.doctor.source import Source
+
+    faults = [pair for code in ("LR103", "EV401") for pair in EDITS[code]]
+    text = program((", momentum=0.9", ""), (", shuffle=True", ""), *faults)
+    report = observe(text)
+    mended = mend(Source(str(tmp_path / "home" / "train.py"), text), report.findings, FAULTY)
+    assert {one.code: one.why for one in mended.outcomes} == dict.fromkeys(FAULTY, "")
+    again = observe(mended.text, out=tmp_path / "again")
+    assert (again.problem, loud(again) & set(FAULTY)) == ("", set())
 
 
 def test_a_comment_silences_a_finding(observe, program):

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from lowres.doctor.findings import apply
 from lowres.doctor.frames import Frames
+from lowres.doctor.patch import apply
 from lowres.doctor.source import Source, notebook, read
 from lowres.errors import UserError
 
@@ -30,13 +30,15 @@ for epoch in range(
         ("f(x, lr=2)", "f(x, lr=1)"),
         ("f(x, )", "f(x, lr=1, )"),
         ('f("größe", y=3)', 'f("größe", y=3, lr=1)'),
-        ("f(\n    x,\n    y=3,\n)", "f(\n    x,\n    y=3, lr=1,\n)"),
+        ("f(\n    x,\n    y=3,\n)", "f(\n    x,\n    y=3,\n    lr=1,\n)"),
+        ("f(\n    x,\n    y=3  # so\n)", "f(\n    x,\n    y=3,  # so\n    lr=1\n)"),
+        ("f(x, **more)", "f(x, **more, lr=1)"),
     ],
 )
 def test_a_keyword_is_set(code, after):
     source = Source("x.py", code)
     edit = source.with_keyword(source.calls("f")[0], "lr", "1")
-    assert apply(code, [edit]) == after + "\n"
+    assert apply(code, [edit]) == after
     ast.parse(apply(code, [edit]))
 
 

@@ -50,6 +50,22 @@ def test_a_ladder_of_another_length_keeps_the_ratio_of_epochs():
         moved.resized(data="digits")
 
 
+def test_a_shortened_ladder_keeps_the_steps_of_its_warmup_up_to_a_tenth():
+    cosine = {"schedule": Schedule("cosine", warmup=0.02)}
+    longer, single = {"schedule.warmup": 0.2}, {"schedule": {"name": "triangle", "warmup": 0.03}}
+    rungs = (Rung("plain"), Rung("cosine", cosine), Rung("triangle", single), Rung("longer", longer))
+    mine = ladder(*rungs, base=Recipe(epochs=100, schedule=Schedule("multistep", warmup=0.01)))
+
+    def warmups(epochs):
+        return [recipe.schedule.warmup for recipe in mine.resized(epochs=epochs).recipes()]
+
+    assert warmups(50) == [0.02, 0.04, 0.06, 0.2]
+    assert warmups(5) == [0.1, 0.1, 0.1, 0.2]
+    assert warmups(200) == [0.01, 0.02, 0.03, 0.2]
+    assert mine.resized(epochs=5).resized(epochs=100) == mine
+    assert mine.resized(data="digits").resized(epochs=50).data == "digits"
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -106,7 +106,7 @@ def test_fields_that_came_later_leave_the_fingerprints_of_before():
     # Cells of ladders and runs under way are known by these.
     recipe = load_recipe("resnet20")
     assert fingerprint(recipe) == "b5e8506265048d6dfaae33e6a9fd1cbc246d0bdcc1a9d6e667844bebf5e15b99"
-    later = {"adapt": True, "stem": "resize", "pretrained": True, "weights": "a", "upsample": 64, "normalise": "auto"}
+    later = {"adapt": True, "stem": "crop", "pretrained": True, "weights": "a", "upsample": 64, "normalise": "auto"}
     later |= {"first_rate": 0.5, "head_epochs": 1, "probe": True}
     prints = {fingerprint(dataclasses.replace(recipe, **{name: value})) for name, value in later.items()}
     assert len(prints | {fingerprint(recipe)}) == len(later) + 1

@@ -52,7 +52,7 @@ class CompareAdaptation:
     seeds: int = 1
     batch_size: int = 64
     upsample: int = 128
-    stem: Literal["crop", "resize"] = "crop"
+    stem: Literal["crop", "resize"] = "resize"
     weights: Path | None = None
     download: bool = False
     data: str = "cifar10"

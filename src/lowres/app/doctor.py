@@ -1,6 +1,7 @@
 """`lowres doctor`: what is wrong with a training, ranked by the points it costs; and the training mended."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from rich.text import Text
 from lowres.app.command import console, parse, print_json
 from lowres.app.doctor_display import ProofDisplay
 from lowres.doctor import Report, examine_target, explain
-from lowres.doctor.mend import Mended, Outcome
-from lowres.doctor.mended_file import diff_path, mended_path, write_mended
+from lowres.doctor.as_recipe import prescribe
+from lowres.doctor.mend import Outcome
+from lowres.doctor.mended_file import diff_path, mended_path, writable, write_mended
 from lowres.doctor.proof.advice import advised
 from lowres.doctor.proof.jobs import shelf
 from lowres.doctor.proof.prove import prove_script
@@ -24,7 +26,9 @@ from lowres.doctor.sarif import write_sarif
 from lowres.doctor.terminal import show
 from lowres.doctor.web import write_html
 from lowres.errors import UserError
+from lowres.files import write_json
 from lowres.ladder.duration import seconds_of
+from lowres.recipes import to_dict
 
 ALL = "all"
 CODES = re.compile(r"[A-Za-z]{2}\d{3}(,[A-Za-z]{2}\d{3})*,?")
@@ -39,6 +43,7 @@ class Doctor:
         lowres doctor train.py --fix
         lowres doctor train.py --fix=LR103,DA201
         lowres doctor train.py --prove --budget 10m
+        lowres doctor train.py --recipe
         lowres doctor torchvision:resnet50 --image-size 32
         lowres doctor history.csv
         lowres doctor --explain LR103
@@ -51,6 +56,7 @@ class Doctor:
         classes: Outputs of a network alone.
         explain: Say what a code means and how it is found, such as LR103.
         fix: Write the script with its faults mended, beside it as train.fixed.py: those of the codes, or all.
+        recipe: Write the training, mended, as a recipe for `lowres train`, beside the script as train.recipe.json.
         out: Where that goes instead.
         prove: Run the script with and without each fix, cut short, paired; a fix that does not pay is withdrawn.
         budget: Time for that, such as 90s, 10m or 1h30m.
@@ -70,6 +76,7 @@ class Doctor:
     classes: int = 10
     explain: str = ""
     fix: str = ""
+    recipe: bool = False
     out: Path | None = None
     prove: bool = False
     budget: str = "10m"
@@ -91,7 +98,7 @@ def run(words: Sequence[str]) -> int:
     if asked.explain:
         console().print(explain(asked.explain))
         return 0
-    path = _mended_path(asked)
+    path = _written(asked)
     _check_proof(asked)
     report = examine_target(
         asked.target,
@@ -106,13 +113,16 @@ def run(words: Sequence[str]) -> int:
     proof = _prove(report, asked, words[at + 1 :]) if asked.prove and not report.problem else None
     if proof is not None:
         report = advised(report, proof)
-    mended = None
-    if path is not None:
-        codes = [] if asked.fix == ALL else asked.fix.split(",")
-        mended = write_mended(_script(asked), report.findings, path, codes)
-    _write(report, asked, mended, path)
+    _write(report, asked)
+    made: dict[str, Any] = {}
+    if path is not None and asked.recipe:
+        made = _prescribe(report, path, asked)
+    elif path is not None:
+        made = _mend(report, path, asked)
     if proof is not None and not asked.json:
         show_proof(proof, console())
+    if asked.json:
+        print_json(report.to_json() | made)
     return report.code
 
 
@@ -162,52 +172,64 @@ def _script(asked: Doctor) -> Path:
     return Path(asked.target).expanduser()
 
 
-def _mended_path(asked: Doctor) -> Path | None:
-    """Where the mended script goes; None where none is asked for."""
-    if not asked.fix:
+def _written(asked: Doctor) -> Path | None:
+    """The file that is asked for; None where none is."""
+    option = "--fix" if asked.fix else "--recipe"
+    if asked.fix and asked.recipe:
+        raise UserError("--fix mends the script and --recipe replaces it: choose one")
+    if not asked.fix and not asked.recipe:
         if asked.out is not None:
-            raise UserError("--out goes with --fix: it names the file that is written")
+            raise UserError("--out names the file that --fix or --recipe writes: give one of them")
         return None
     if _script(asked).suffix not in (".py", ".ipynb") or not _script(asked).is_file():
-        raise UserError(f"--fix mends a script or a notebook, and {asked.target!r} is none")
-    return mended_path(_script(asked), asked.out)
+        raise UserError(f"{option} takes a script or a notebook, and {asked.target!r} is none")
+    return mended_path(_script(asked), asked.out, "" if asked.fix else ".recipe.json")
 
 
-def _write(report: Report, asked: Doctor, mended: Mended | None, path: Path | None) -> None:
+def _write(report: Report, asked: Doctor) -> None:
     if asked.sarif is not None:
         write_sarif(asked.sarif.expanduser(), report)
     if asked.html is not None:
         write_html(asked.html.expanduser(), report)
     if asked.json:
-        print_json(report.to_json() | _fixed_json(mended, path))
         return
     show(report, console())
     if asked.sheet is not None and asked.sheet.exists():
         console().print(f"\nwhat the network sees: {asked.sheet}")
-    if mended is not None and path is not None:
-        _show_mended(mended, path, console())
 
 
-def _fixed_json(mended: Mended | None, path: Path | None) -> dict[str, Any]:
-    if mended is None:
-        return {}
-    return {
-        "fixed": {
-            "file": str(path) if mended.applied else None,
-            "fixes": [one.to_json() for one in mended.outcomes],
-        }
-    }
-
-
-def _show_mended(mended: Mended, path: Path, screen: Console) -> None:
+def _mend(report: Report, path: Path, asked: Doctor) -> dict[str, Any]:
+    """Writes the mended script and says so; or gives what JSON says of it."""
+    codes = [] if asked.fix == ALL else asked.fix.split(",")
+    mended = write_mended(_script(asked), report.findings, path, codes)
+    fixes = [one.to_json() for one in mended.outcomes]
+    if asked.json:
+        return {"fixed": {"file": str(path) if mended.applied else None, "fixes": fixes}}
+    screen = console()
     screen.print()
     for one in mended.outcomes:
         _show_outcome(one, screen)
-    if mended.applied:
-        count = len(mended.applied)
+    count = len(mended.applied)
+    if count:
         screen.print(f"{count} fix{'es' if count != 1 else ''} applied: {path} (changes: {diff_path(path)})")
     else:
         screen.print("no fix could be applied: nothing was written" if mended.outcomes else "nothing to fix")
+    return {}
+
+
+def _prescribe(report: Report, path: Path, asked: Doctor) -> dict[str, Any]:
+    """Writes the recipe and says what it could not carry over; or gives what JSON says of it."""
+    made = prescribe(report, _script(asked).stem)
+    with writable(path):
+        write_json(path, to_dict(made.recipe))
+    if asked.json:
+        return {"recipe": {"file": str(path), "lines": list(made.lines)}}
+    screen = console()
+    screen.print()
+    for line in made.lines:
+        screen.print(Text(f"recipe: {line}", style="yellow"))
+    screen.print(f"{path} trains {made.recipe.model}; the next step: lowres train {shlex.quote(str(path))}")
+    return {}
 
 
 def _show_outcome(one: Outcome, screen: Console) -> None:

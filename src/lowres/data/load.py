@@ -14,7 +14,9 @@ NAMES = (*SPECS, "digits", "folder:PATH")
 """What there is to load."""
 
 
-def load_dataset(name: str, data_dir: Path | None = None, *, image_size: int = 32, strict: bool = False) -> Dataset:
+def load_dataset(
+    name: str, data_dir: Path | str | None = None, *, image_size: int = 32, strict: bool = False
+) -> Dataset:
     """Loads a data set by name and checks that it is whole.
 
     CIFAR is read in each of these layouts, the first that is found: the official pickles
@@ -48,6 +50,7 @@ def load_dataset(name: str, data_dir: Path | None = None, *, image_size: int = 3
     """
     if image_size < 1:
         raise UserError(f"image_size must be 1 or more, not {image_size}")
+    data_dir = Path(data_dir) if data_dir is not None else None
     if name.startswith("folder:"):
         dataset = load_folder(name.removeprefix("folder:"), data_dir, image_size)
     elif name == "digits":

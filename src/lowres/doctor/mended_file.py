@@ -1,8 +1,9 @@
 """Writes mended source beside the script, as `train.fixed.py` with `train.fixed.diff`; the script is never touched."""
 
+import contextlib
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lowres.doctor.findings import Finding
@@ -33,7 +34,7 @@ def mended_path(script: Path, out: Path | None = None, suffix: str = "") -> Path
         path = path / name
     if path.exists() and path.samefile(script):
         raise UserError(f"--out {path} is the script itself, which is never overwritten: name another file")
-    if path.exists() and not suffix and not _ours(path):
+    if path.exists() and not _ours(path):
         raise UserError(f"{path} is there already and was not written by lowres: name another file with --out")
     folder = path.parent
     if folder.exists() and not os.access(folder, os.W_OK):
@@ -63,13 +64,24 @@ def write_mended(script: Path, findings: Sequence[Finding], path: Path, codes: S
         text = rebuilt(script, raw.decode("utf-8-sig"), text)
     ends = "\r\n" if b"\r\n" in raw else "\n"
     content = (BOM if raw.startswith(BOM) else b"") + text.replace("\n", ends).encode()
-    try:
+    with writable(path):
         for file, written in ((path, content), (diff_path(path), _diff(script, path, source.text, mended.text))):
             with atomic(file) as temporary:
                 temporary.write_bytes(written)
+    return mended
+
+
+@contextlib.contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Around the writing of a file.
+
+    Raises:
+        UserError: It could not be written.
+    """
+    try:
+        yield
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from None
-    return mended
 
 
 def diff_path(path: Path) -> Path:
@@ -85,8 +97,10 @@ def _diff(script: Path, path: Path, before: str, after: str) -> bytes:
 
 
 def _ours(path: Path) -> bool:
+    """Whether a file is mended source, which has our marks, or a recipe."""
     try:
-        return MARK.search(path.read_text(encoding="utf-8-sig")) is not None
+        text = path.read_text(encoding="utf-8-sig")
+        return MARK.search(text) is not None or (path.suffix == ".json" and '"model_options"' in text)
     except (OSError, UnicodeDecodeError):
         return False
 

@@ -65,6 +65,7 @@ def rebuilt(path: Path, text: str, after: str) -> str:
         plain = sources[number].splitlines()
         magics = {_without_magic(line): line for line in plain if MAGIC.match(line)}
         code = "\n".join(magics.get(line, line) for line in edited[number].rstrip("\n").split("\n"))
+        code += sources[number][len(sources[number].rstrip("\n")) :]
         cell["source"] = code.splitlines(keepends=True) if isinstance(cell["source"], list) else code
         cell["outputs"], cell["execution_count"] = [], None
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -45,7 +45,7 @@ def unified(path: str, text: str, edits: Iterable[Edit]) -> str:
     Raises:
         Unpatchable: One cannot be made.
     """
-    before, after = text.split("\n"), apply(text, edits).split("\n")
+    before, after = (one.removesuffix("\n").split("\n") for one in (text, apply(text, edits)))
     return "\n".join(difflib.unified_diff(before, after, path, path, lineterm="", n=1))
 
 
@@ -181,7 +181,7 @@ class _Patcher(cst.CSTTransformer):
 
     def _in_place_of(self, old: cst.BaseExpression, new: cst.BaseExpression) -> cst.BaseExpression:
         """New code with the parentheses of the old, or those that it needs there."""
-        own = 1 if isinstance(old, cst.Tuple | cst.GeneratorExp) and old.lpar else 0
+        own = _own_parentheses(old)
         left, right = list(old.lpar)[: len(old.lpar) - own], list(old.rpar)[own:]
         around = self._around[-1] if self._around else None
         tight = isinstance(around, TIGHT) or (isinstance(around, cst.Call) and around.func is old)
@@ -192,7 +192,7 @@ class _Patcher(cst.CSTTransformer):
     def _span(self, node: cst.BaseExpression) -> Span:
         """Where it stands, as `ast` counts: the parentheses of a tuple are its own."""
         start, end = self._places[node].start, self._places[node].end
-        if isinstance(node, cst.Tuple | cst.GeneratorExp) and node.lpar:
+        if _own_parentheses(node):
             start, end = self._places[node.lpar[-1]].start, self._places[node.rpar[0]].end
         return start.line, start.column, end.line, end.column
 
@@ -282,9 +282,16 @@ class _Patcher(cst.CSTTransformer):
         return start.line, start.column
 
 
+def _own_parentheses(node: cst.BaseExpression) -> int:
+    """How many of its parentheses belong to it, as `ast` counts: those of a tuple or a generator do."""
+    return 1 if isinstance(node, cst.Tuple | cst.GeneratorExp) and node.lpar else 0
+
+
 def _wrap(node: cst.BaseExpression, template: str) -> cst.BaseExpression:
     """A template with an expression in place of its {}."""
     outer = cst.parse_expression(template.strip().replace("{}", HOLE, 1))
+    own = _own_parentheses(node)  # others stay around the whole
+    node = node.with_changes(lpar=list(node.lpar)[len(node.lpar) - own :], rpar=list(node.rpar)[:own])
     bare = not node.lpar and isinstance(node, (*LOOSE, cst.Tuple, cst.GeneratorExp))
     if bare and not isinstance(outer, cst.Name):
         node = node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])

@@ -231,19 +231,24 @@ class Pipeline:
         return data if self.indices is None else data[self.indices]
 
     @cached_property
-    def prints(self) -> frozenset[Any] | None:
-        """A stand-in for each image, equal where the stored images are."""
+    def stored(self) -> tuple[Any, ...] | None:
+        """A stand-in for each image that is used, in order, equal where the stored images are."""
         if self.raw is not None:
-            return frozenset(hash(image.tobytes()) for image in self.raw)
+            return tuple(hash(image.tobytes()) for image in self.raw)
         files = getattr(self.base, "samples", None) or getattr(self.base, "imgs", None)
         if isinstance(files, list):
             chosen = files if self.indices is None else [files[i] for i in self.indices]
-            return frozenset(str(one[0]) for one in chosen)
+            return tuple(str(one[0]) for one in chosen)
         tensors = getattr(self.base, "tensors", None)
         if isinstance(tensors, tuple) and tensors and isinstance(tensors[0], Tensor):
             images = tensors[0] if self.indices is None else tensors[0][torch.from_numpy(self.indices)]
-            return frozenset(hash(image.numpy().tobytes()) for image in images.cpu())
+            return tuple(hash(image.numpy().tobytes()) for image in images.cpu())
         return None
+
+    @cached_property
+    def prints(self) -> frozenset[Any] | None:
+        """The stand-ins, without order."""
+        return frozenset(self.stored) if self.stored is not None else None
 
 
 INNER = ("dataset", "ds", "base", "base_dataset", "subset", "data", "inner", "wrapped", "cifar", "source")

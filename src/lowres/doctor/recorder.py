@@ -164,7 +164,9 @@ class Recorder:
             scores = args[0] if args else kwargs.get("input")
             target = args[1] if len(args) > 1 else kwargs.get("target")
             if not self._depth and isinstance(scores, Tensor) and not self.fast:
-                self.note("loss", name=name, **describe_scores(scores, target), value=number(value))
+                smoothing = float(kwargs.get("label_smoothing") or 0.0)
+                described = describe_scores(scores, target)
+                self.note("loss", name=name, **described, value=number(value), smoothing=smoothing)
             return value
 
         return loss

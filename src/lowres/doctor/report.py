@@ -7,6 +7,7 @@ from typing import Any, Self
 from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Finding, Fix, Place, run_checks
 from lowres.doctor.recognise import expected, on_classes
+from lowres.doctor.seen import seen
 from lowres.doctor.setup import Setup
 
 SCHEMA = 2
@@ -97,10 +98,10 @@ def examine(setup: Setup, *, problem: str = "", traceback: str = "") -> Report:
     """Applies all checks to a setup and puts the report together."""
     findings, failed = run_checks(setup)
     reach = _expected(setup, findings)
-    seen = _seen(setup)
+    figures = seen(setup)
     notes = (*dict.fromkeys((*setup.notes, *failed)),)
     headline = _headline(setup, findings, reach, problem)
-    return Report(setup.target, headline, tuple(findings), reach, seen, notes, problem, traceback)
+    return Report(setup.target, headline, tuple(findings), reach, figures, notes, problem, traceback)
 
 
 def _expected(setup: Setup, findings: list[Finding]) -> dict[str, Any]:
@@ -142,37 +143,3 @@ def _headline(setup: Setup, findings: list[Finding], reach: Mapping[str, Any], p
     if wrong and reach["low"] - reach["this_setup"] >= 0.5:
         text += f"; this setup should reach about {reach['this_setup']:.0f}"
     return text
-
-
-def _seen(setup: Setup) -> dict[str, Any]:
-    """The setup in figures, for people and for programs."""
-    seen: dict[str, Any] = {}
-    if setup.network is not None:
-        seen["network"] = {
-            "class": type(setup.model).__name__,
-            "parameters": setup.network.parameters,
-            "image_size": setup.image_size,
-            "last_map": list(setup.network.last_map),
-            "norms": setup.network.norms,
-            "pretrained": setup.pretrained or None,
-        }
-    for name, one in (("train", setup.train), *((f"{p.role}_loader", p) for p in setup.evals)):
-        if one is not None:
-            seen[name] = {
-                "data": type(one.base).__name__,
-                "images": one.size,
-                "batch_size": one.batch_size,
-                "transforms": one.names,
-            }
-    if setup.optimizer is not None:
-        group = setup.groups[0]
-        options = {k: v for k, v in group.items() if k in ("lr", "momentum", "weight_decay", "nesterov")}
-        seen["optimizer"] = {"class": setup.algorithm} | options
-    if setup.rates is not None:
-        curve = setup.rates.curve
-        seen["rates"] = {"source": setup.rates.source, "cadence": setup.rates.cadence}
-        seen["rates"]["at"] = [float(f"{setup.rates.at(share):.3g}") for share in (0, 0.25, 0.5, 0.75, 1)]
-        seen["rates"]["peak"] = float(f"{max(curve):.3g}")
-    seen["epochs"] = setup.epochs
-    seen["events"] = {kind: setup.trace.count(kind) for kind in ("forward", "backward", "step", "schedule")}
-    return seen

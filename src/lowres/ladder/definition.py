@@ -12,8 +12,10 @@ from typing import Any
 
 from lowres import recipes
 from lowres.errors import UserError, unknown
-from lowres.recipes import Recipe
+from lowres.recipes import Recipe, Schedule
 
+LONGEST_WARMUP = 0.1
+"""The share of a shortened run that its warm-up may take, unless it takes more at full length."""
 _NO_CHANGE = {"name": "rungs have names of their own", "seed": "every rung is run with the same seeds"}
 
 
@@ -44,6 +46,7 @@ class Ladder:
         rungs: From the ground up, at least two.
         summary: What the ladder asks, in a sentence.
         own_epochs: The base recipe's own epochs, where the ladder is run at another length; else None.
+        full: The ladder at its own length, where `resized` made this one of it.
 
     Raises:
         UserError: A rung changes a field that does not exist, or nothing, or one field twice; two rungs share a
@@ -60,6 +63,7 @@ class Ladder:
     rungs: tuple[Rung, ...]
     summary: str = ""
     own_epochs: int | None = None
+    full: "Ladder | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & set('/\\:*?"<>|') or self.name.startswith("."):
@@ -111,6 +115,11 @@ class Ladder:
     def resized(self, *, epochs: int | None = None, data: str | None = None) -> "Ladder":
         """The same ladder at another length or on other data.
 
+        Times of a schedule are shares of the run and shrink with it, all but the warm-up: how many steps a network
+        takes to settle does not depend on how many follow. A shortened run warms up for as many as the full one, at
+        most for `LONGEST_WARMUP` of itself. (At a 90th of its length, four steps of warm-up in place of 352, an
+        XResNet-20 dies at 10 %.)
+
         Args:
             epochs: Of the base recipe. Rungs that set the epochs keep their ratio to it.
             data: As in a recipe.
@@ -123,18 +132,39 @@ class Ladder:
             return self
         if data is not None and any("data" in rung.changes for rung in self.rungs):
             raise UserError(f"ladder {self.name!r} has rungs that change the data: it cannot be moved to {data!r}")
-        base = recipes.from_dict({**recipes.to_dict(self.base), **values})
-        ratio = base.epochs / self.base.epochs
-        rungs = tuple(dataclasses.replace(rung, changes=_scaled(rung.changes, ratio)) for rung in self.rungs)
-        own = self.own_epochs or self.base.epochs
-        return dataclasses.replace(self, base=base, rungs=rungs, own_epochs=None if own == base.epochs else own)
+        full = self.full or self  # a warm-up once stretched would not shrink again
+        base = recipes.from_dict({**recipes.to_dict(full.base), "data": self.data, "epochs": self.epochs, **values})
+        ratio = base.epochs / full.base.epochs
+        base = dataclasses.replace(base, schedule=_warmed(base.schedule, ratio))
+        rungs = tuple(dataclasses.replace(rung, changes=_scaled(rung.changes, ratio)) for rung in full.rungs)
+        own = full.own_epochs or full.base.epochs
+        own_epochs = None if own == base.epochs else own
+        return dataclasses.replace(self, base=base, rungs=rungs, own_epochs=own_epochs, full=full)
 
 
 def _scaled(changes: Mapping[str, Any], ratio: float) -> dict[str, Any]:
-    return {
-        key: max(1, round(value * ratio)) if key == "epochs" and isinstance(value, int) else value
-        for key, value in changes.items()
-    }
+    """A rung's changes at another length."""
+    found: dict[str, Any] = {}
+    for key, value in changes.items():
+        if key == "epochs" and isinstance(value, int):
+            value = max(1, round(value * ratio))
+        elif key == "schedule.warmup" and isinstance(value, float):
+            value = _kept(value, ratio)
+        elif key == "schedule" and isinstance(value, Schedule):
+            value = _warmed(value, ratio)
+        elif key == "schedule" and isinstance(value, Mapping) and isinstance(value.get("warmup"), float):
+            value = {**value, "warmup": _kept(value["warmup"], ratio)}
+        found[key] = value
+    return found
+
+
+def _warmed(schedule: Schedule, ratio: float) -> Schedule:
+    return dataclasses.replace(schedule, warmup=_kept(schedule.warmup, ratio))
+
+
+def _kept(share: float, ratio: float) -> float:
+    """The share of a run's length that a warm-up takes when the run becomes shorter and it does not."""
+    return share if ratio >= 1 else max(share, min(share / ratio, LONGEST_WARMUP))
 
 
 def fields(kind: type = Recipe, prefix: str = "") -> list[str]:

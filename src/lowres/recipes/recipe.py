@@ -188,7 +188,7 @@ class Recipe:
     tta_below: float = field(default=1.0, metadata=LATER)
     seed: int = 0
     adapt: bool = field(default=False, metadata=LATER)
-    stem: Literal["crop", "resize"] = field(default="crop", metadata=LATER)
+    stem: Literal["crop", "resize"] = field(default="resize", metadata=LATER)
     pretrained: bool = field(default=False, metadata=LATER)
     weights: str = field(default="", metadata=LATER)
     upsample: int = field(default=0, metadata=LATER)

@@ -84,7 +84,7 @@ def roads(
     seeds: int,
     batch_size: int = 64,
     upsample: int = 128,
-    stem: str = "crop",
+    stem: str = "resize",
     weights: Path | None = None,
     download: bool = False,
     out: Path,

@@ -13,7 +13,11 @@ FOREIGN = ("Trainer", "Learner")
 
 def _own_loop(setup: Setup) -> bool:
     """Whether the loop is the user's own; trainers of libraries set modes themselves."""
-    return setup.source is None or not any(setup.source.calls(*FOREIGN))
+    if setup.source is None:
+        return True
+    own = {node.name for node in setup.source.nodes(ast.ClassDef)}
+    own |= {node.name for node in setup.source.nodes(ast.FunctionDef)}
+    return not any(setup.source.calls(*(name for name in FOREIGN if name not in own)))
 
 
 def _forwards(setup: Setup, *, grad: bool) -> list[Event]:

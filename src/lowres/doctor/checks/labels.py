@@ -150,3 +150,40 @@ def _scores(weights: torch.Tensor, one: Pipeline, at: NDArray[np.int64], classes
     table = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(table, (one.labels[at], said), 1)
     return table
+
+
+@check(
+    "DA217",
+    "one image under several labels",
+    grade="warning",
+    kind="C32",
+    cost=(0, 10),
+    source="no network can be right on more than one label of an image",
+)
+def contradicted(setup: Setup) -> Found | None:
+    """The same stored image stands in the training data under several labels, a hundredth of the images or more.
+
+    Only images that are equal byte for byte are compared: labels that a person would doubt are not looked for, since
+    what is doubtful to a small model is mostly hard, not wrong. Fewer such images are a note. Made-up images are not
+    judged.
+    """
+    train = setup.train
+    if setup.made_up or train is None or train.stored is None or train.labels is None:
+        return None
+    if len(train.stored) != len(train.labels):
+        return None
+    seen: dict[object, set[int]] = {}
+    for image, label in zip(train.stored, train.labels.tolist(), strict=True):
+        seen.setdefault(image, set()).add(label)
+    places = [i for i, image in enumerate(train.stored) if len(seen[image]) > 1]
+    if not places:
+        return None
+    share = len(places) / len(train.stored)
+    return Found(
+        f"{len(places)} training images ({share:.1%}) stand under several labels",
+        {"images": len(places), "share": share, "the_first": places[:50]},
+        cost=min(100 * share / 2, 10.0),
+        grade="warning" if share >= 0.01 else "note",
+        place=train.place,
+        fix=Fix("keep one of each, or none", code="keep = [i for i in range(len(train_set)) if i not in doubtful]"),
+    )

@@ -21,7 +21,9 @@ def softmax(setup: Setup) -> Found | None:
     Every row of what it is given lies between 0 and 1 and sums to 1. Log-softmax is LO304's, and harmless.
     """
     for event in _calls(setup, "cross_entropy"):
-        if event["low"] is None or event["low"] < 0 or event["high"] > 1 + 1e-4 or event["row_sum"] > 2e-3:
+        if event["low"] is None:
+            continue
+        if not (event["low"] >= 0 and event["high"] <= 1 + 1e-4 and event["row_sum"] <= 2e-3):  # NaN is neither
             continue
         classes = event["shape"][1]
         floor = math.log(1 + (classes - 1) / math.e)
@@ -106,16 +108,18 @@ def log_softmax(setup: Setup) -> Found | None:
 def infinite(setup: Setup) -> Found | None:
     """The loss became infinite or NaN within the observed steps.
 
-    Silent where the rate alone explains it: LR101 speaks then.
+    Silent where the rate alone explains it, for LR101 speaks then, or training in evaluation mode, where batch norm
+    does not hold the scale (EV402).
     """
     values = [event for event in setup.trace.of("backward", real=True) if event["value"] is not None]
     bad = next((i for i, event in enumerate(values) if not math.isfinite(event["value"])), None)
     if bad is None:
         return None
     if bad > 0:
+        from lowres.doctor.checks.evaluation import no_train
         from lowres.doctor.checks.rate import too_high
 
-        if too_high(setup) is not None:
+        if too_high(setup) is not None or (setup.batch_normed and no_train(setup) is not None):
             return None
     return Found(
         f"the loss is {values[bad]['value']} at step {bad + 1}",

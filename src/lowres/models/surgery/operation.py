@@ -22,7 +22,7 @@ def adapt(
     image_size: int = 32,
     classes: int = 10,
     *,
-    stem: Method = "crop",
+    stem: Method = "resize",
     channels: int = 3,
     smallest_map: int = SMALLEST,
     head: str | None = None,

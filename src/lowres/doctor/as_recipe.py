@@ -1,0 +1,213 @@
+"""The training that a report describes, mended, as a recipe of lowres; and what of it a recipe cannot say."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lowres.data import Augmentation
+from lowres.doctor.namesake import Namesake, namesake
+from lowres.doctor.report import Report
+from lowres.errors import UserError
+from lowres.recipes import Optimizer, Recipe, Schedule
+
+DATA = {"CIFAR10": "cifar10", "CIFAR100": "cifar100"}
+PLAIN = (
+    "Compose",
+    "ToTensor",
+    "ToImage",
+    "PILToTensor",
+    "ToDtype",
+    "ConvertImageDtype",
+    "Normalize",
+    "Resize",
+    "ToPILImage",
+)
+CARRIED = ("RandomCrop", "RandomHorizontalFlip", "ColorJitter")
+ENLARGED = 96
+"""Side in pixels from which on enlarged images are kept; below it the network is made one for small images."""
+
+
+@dataclass(frozen=True)
+class Prescription:
+    """A recipe and what it changes.
+
+    Attributes:
+        recipe: To train.
+        lines: What could not be carried over, or was mended on the way, a line each.
+    """
+
+    recipe: Recipe
+    lines: tuple[str, ...]
+
+
+def prescribe(report: Report, name: str) -> Prescription:
+    """The recipe of a report.
+
+    Args:
+        report: Of a script.
+        name: What to call the recipe.
+
+    Raises:
+        UserError: The network is none that lowres can build, or the data none that it reads.
+    """
+    seen = report.seen
+    if report.problem:
+        raise UserError(f"no recipe: {report.problem}")
+    if "network" not in seen or "train" not in seen or "optimizer" not in seen:
+        raise UserError("no recipe: network, training images and optimizer were not all seen")
+    lines: list[str] = []
+    found = {one.code: one for one in report.findings if one.grade != "note"}
+    data = _data(seen["train"])
+    known = namesake(seen["network"], seen["classes"] or 10)
+    recipe = Recipe(
+        name=name,
+        model=known.model,
+        model_options=known.options,
+        data=data,
+        epochs=_epochs(seen, found, lines),
+        batch_size=seen["train"]["batch_size"] or 128,
+        held_out=_held_out(seen["train"], data),
+        augmentation=_augmentation(seen["train"], found, lines),
+        optimizer=_optimizer(seen["optimizer"], seen, found, lines),
+        schedule=_schedule(seen, found, lines),
+        label_smoothing=seen.get("loss", {}).get("label_smoothing", 0.0),
+        clip=0.0 if "TR524" in found or not math.isfinite(seen.get("clip", 0.0)) else seen.get("clip", 0.0),
+    )
+    recipe = _small_images(recipe, known, seen["network"], found, lines)
+    recipe = _constants(recipe, seen["train"], found)
+    lines += [f"{one.code}, {one.title}: has no place in a recipe" for one in found.values() if _unheard(one.code)]
+    return Prescription(recipe, tuple(lines))
+
+
+MENDED = ("AR", "DA20", "DA21", "LR", "TR50", "TR51", "TR52", "TR53", "EV", "LO30", "HO")
+"""How codes begin whose faults lowres's own loop, loader and evaluation do not have."""
+
+
+def _unheard(code: str) -> bool:
+    return not code.startswith(MENDED)
+
+
+def _data(train: Mapping[str, Any]) -> str:
+    if train["data"] in DATA:
+        return DATA[train["data"]]
+    if train["data"] == "ImageFolder" and train.get("root"):
+        root = Path(train["root"])
+        return f"folder:{root.parent if root.name == 'train' else root}"
+    raise UserError(f"no recipe: lowres reads CIFAR-10, CIFAR-100 and folders of images, and this is {train['data']}")
+
+
+def _held_out(train: Mapping[str, Any], data: str) -> int:
+    """Images of a data set's training part that the training leaves out."""
+    whole, used = train.get("of"), train["images"]
+    return whole - used if data in DATA.values() and whole and used and whole == 50_000 > used else 0
+
+
+def _epochs(seen: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]) -> int:
+    epochs = seen["epochs"]
+    if "TR531" in found and found["TR531"].fix is not None:
+        asked = re.search(r"epochs = (\d+)", found["TR531"].fix.code)
+        if asked is not None:
+            lines.append(f"epochs: {asked[1]} instead of {epochs} (TR531)")
+            return int(asked[1])
+    if epochs is None:
+        lines.append("epochs: the script's own could not be seen; 60")
+    return max(1, epochs or 60)
+
+
+def _augmentation(train: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]) -> Augmentation:
+    lost = [one for one in train["transforms"] if one not in (*PLAIN, *CARRIED)]
+    lines += [f"augmentation: {one} has no place in a recipe" for one in dict.fromkeys(lost)]
+    if any(code in found for code in ("DA201", "DA202", "DA211")):
+        lines.append("augmentation: crop and flip of training images (DA201)")
+        return Augmentation()
+    crop = train.get("crop")
+    return Augmentation(
+        crop=min(int(crop), 8) if crop is not None else 4 if any("Crop" in one for one in lost) else 0,
+        padding="reflect" if "reflect" in str(train.get("padding")) else "zero",
+        flip="random" if train.get("flip") else "none",
+        jitter=min(1.0, max(0.0, train.get("jitter") or 0.0)),
+    )
+
+
+def _optimizer(
+    options: Mapping[str, Any], seen: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]
+) -> Optimizer:
+    kind = options["class"]
+    rate, decay = float(seen.get("rates", {}).get("peak") or options["lr"]), float(options["weight_decay"])
+    changed = {name: value for one in found.values() for name, value in _set_by(one).items()}
+    changed |= {"momentum": 0.9} if "TR502" in found else {}
+    changed |= {"weight_decay": _declared(found["TR501"]) or 5e-4} if "TR501" in found else {}
+    lines += [f"optimizer: {name} {value:g}, as the findings say" for name, value in changed.items()]
+    rate, decay = float(changed.get("lr", rate)), float(changed.get("weight_decay", decay))
+    where = "kernels" if options.get("spared") else "all"
+    if kind in ("Adam", "AdamW"):
+        if kind == "Adam" and decay > 0:
+            lines.append("optimizer: AdamW instead of Adam, whose weight decay goes through its gradients")
+        betas = (float(options["betas"][0]), float(options["betas"][1]))
+        return Optimizer("adamw", rate, weight_decay=decay, decay=where, betas=betas, eps=float(options["eps"]))  # type: ignore[arg-type]
+    if kind != "SGD":
+        lines.append(f"optimizer: SGD at 0.1 instead of {kind}, which a recipe does not know")
+        return Optimizer(weight_decay=5e-4)
+    momentum = float(changed.get("momentum", options.get("momentum", 0.0)))
+    nesterov = bool(options.get("nesterov")) and momentum > 0
+    return Optimizer("sgd", rate, momentum, nesterov, decay, where)  # type: ignore[arg-type]
+
+
+def _set_by(finding: Any) -> dict[str, float]:
+    """Numbers that a fix sets in the call of the optimizer."""
+    made: dict[str, float] = {}
+    for edit in finding.fix.edits if finding.fix is not None else ():
+        if edit.kind == "keyword" and edit.name in ("lr", "momentum", "weight_decay"):
+            try:
+                made[edit.name] = float(edit.code)
+            except ValueError:
+                continue
+    written = re.fullmatch(r"lr=([\d.e+-]+)", finding.fix.code) if finding.fix is not None else None
+    return made | ({"lr": float(written[1])} if written else {})
+
+
+def _declared(finding: Any) -> float:
+    value = finding.evidence.get("declared_value")
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _schedule(seen: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]) -> Schedule:
+    wrong = [code for code in found if code.startswith("LR") and code not in ("LR101", "LR102")]
+    if wrong:
+        lines.append(f"schedule: a cosine to zero ({', '.join(wrong)})")
+        return Schedule("cosine")
+    shape = seen.get("rates", {}).get("schedule")
+    if shape is None:
+        lines.append("schedule: a cosine to zero; the script's own is none that a recipe knows")
+        return Schedule("cosine")
+    return Schedule(**{**shape, "milestones": tuple(shape["milestones"])})
+
+
+def _small_images(
+    recipe: Recipe, known: Namesake, network: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]
+) -> Recipe:
+    """How an ImageNet network gets small images: adapted to them, or with the images enlarged."""
+    side = max(network["first_map"] or [network["image_size"] or 32])
+    own = 32 if recipe.data in DATA.values() else network["image_size"] or 32
+    recipe = replace(recipe, image_size=max(8, own))
+    if ":" not in known.model:
+        return recipe
+    pretrained = bool(network["pretrained"])
+    recipe = replace(recipe, pretrained=pretrained, normalise="auto" if pretrained else "data")
+    if known.small or "AR101" in found or own < side < ENLARGED:
+        if side > own:
+            lines.append(f"images stay at {own} pixels instead of {side}: the network is made one for them")
+        return replace(recipe, adapt=True)
+    return replace(recipe, upsample=side) if side > own else recipe
+
+
+def _constants(recipe: Recipe, train: Mapping[str, Any], found: Mapping[str, Any]) -> Recipe:
+    """The script's own mean and deviation, where nothing is wrong with them."""
+    mean, std = train.get("mean"), train.get("std")
+    doubtful = recipe.pretrained or any(code.startswith("DA21") or code.startswith("DA22") for code in found)
+    if doubtful or not mean or not std or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        return recipe
+    return replace(recipe, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
