@@ -12,15 +12,22 @@ from rich.console import Console
 from rich.text import Text
 
 from lowres.app.command import console, parse, print_json
+from lowres.app.doctor_display import ProofDisplay
 from lowres.doctor import Report, examine_target, explain
 from lowres.doctor.as_recipe import prescribe
 from lowres.doctor.mend import Outcome
 from lowres.doctor.mended_file import diff_path, mended_path, writable, write_mended
+from lowres.doctor.proof.advice import advised
+from lowres.doctor.proof.jobs import shelf
+from lowres.doctor.proof.prove import prove_script
+from lowres.doctor.proof.verdicts import Proof
+from lowres.doctor.proof.waterfall import show_proof, write_picture
 from lowres.doctor.sarif import write_sarif
 from lowres.doctor.terminal import show
 from lowres.doctor.web import write_html
 from lowres.errors import UserError
 from lowres.files import write_json
+from lowres.ladder.duration import seconds_of
 from lowres.recipes import to_dict
 
 ALL = "all"
@@ -35,6 +42,7 @@ class Doctor:
         lowres doctor train.py -- --epochs 20
         lowres doctor train.py --fix
         lowres doctor train.py --fix=LR103,DA201
+        lowres doctor train.py --prove --budget 10m
         lowres doctor train.py --recipe
         lowres doctor torchvision:resnet50 --image-size 32
         lowres doctor history.csv
@@ -50,6 +58,10 @@ class Doctor:
         fix: Write the script with its faults mended, beside it as train.fixed.py: those of the codes, or all.
         recipe: Write the training, mended, as a recipe for `lowres train`, beside the script as train.recipe.json.
         out: Where that goes instead.
+        prove: Run the script with and without each fix, cut short, paired; a fix that does not pay is withdrawn.
+        budget: Time for that, such as 90s, 10m or 1h30m.
+        work: Folder that keeps its runs, so that an interrupted proof goes on; by default the user's cache.
+        picture: Write a PNG of the proof: from the script's figure to the mended one.
         sheet: Write a PNG of what the network sees.
         json: Print JSON.
         sarif: Write SARIF, which code hosts show beside the lines.
@@ -66,6 +78,10 @@ class Doctor:
     fix: str = ""
     recipe: bool = False
     out: Path | None = None
+    prove: bool = False
+    budget: str = "10m"
+    work: Path | None = None
+    picture: Path | None = None
     sheet: Path | None = None
     json: bool = False
     sarif: Path | None = None
@@ -83,6 +99,7 @@ def run(words: Sequence[str]) -> int:
         console().print(explain(asked.explain))
         return 0
     path = _written(asked)
+    _check_proof(asked)
     report = examine_target(
         asked.target,
         words[at + 1 :],
@@ -93,15 +110,52 @@ def run(words: Sequence[str]) -> int:
         seconds=asked.seconds,
         memory=asked.memory,
     )
+    proof = _prove(report, asked, words[at + 1 :]) if asked.prove and not report.problem else None
+    if proof is not None:
+        report = advised(report, proof)
     _write(report, asked)
     made: dict[str, Any] = {}
     if path is not None and asked.recipe:
         made = _prescribe(report, path, asked)
     elif path is not None:
         made = _mend(report, path, asked)
+    if proof is not None and not asked.json:
+        show_proof(proof, console())
     if asked.json:
         print_json(report.to_json() | made)
     return report.code
+
+
+def _check_proof(asked: Doctor) -> None:
+    if not asked.prove:
+        for name, value in (("--work", asked.work), ("--picture", asked.picture)):
+            if value is not None:
+                raise UserError(f"{name} goes with --prove")
+        return
+    if _script(asked).suffix not in (".py", ".ipynb"):
+        raise UserError(f"--prove runs a script or a notebook, and {asked.target!r} is none")
+    seconds_of(asked.budget)
+    shelf(asked.work)
+
+
+def _prove(report: Report, asked: Doctor, arguments: Sequence[str]) -> Proof:
+    try:
+        with ProofDisplay() as display:
+            proof = prove_script(
+                report,
+                _script(asked),
+                arguments,
+                data_dir=asked.data_dir,
+                budget=asked.budget,
+                work=asked.work,
+                memory=asked.memory,
+                tell=display,
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted: the same command goes on; every finished run is kept") from None
+    if asked.picture is not None:
+        write_picture(asked.picture.expanduser(), proof)
+    return proof
 
 
 def _with_codes(words: Sequence[str]) -> list[str]:

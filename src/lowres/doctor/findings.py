@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lowres.doctor.costs import LEAST, measured
 from lowres.doctor.edits import Edit
 from lowres.doctor.patch import apply, unified
 
@@ -110,6 +111,23 @@ class Check:
     function: "Callable[[Setup], Found | Iterable[Found] | None]"
 
     @property
+    def points(self) -> float:
+        """What the fault costs: as measured, otherwise the middle of the range."""
+        return measured().points.get(self.code, sum(self.cost) / 2)
+
+    @property
+    def cited(self) -> str:
+        """Where the points are from."""
+        table = measured()
+        return table.source if self.code in table.points else self.source
+
+    @property
+    def usual(self) -> Grade:
+        """The grade; a warning of a fault that was measured to cost next to nothing is a note."""
+        slight = measured().points.get(self.code, LEAST) < LEAST
+        return "note" if slight and self.grade == "warning" else self.grade
+
+    @property
     def explanation(self) -> str:
         """What it means, how it is seen, when it stays silent: the function's docstring."""
         return (self.function.__doc__ or "").strip()
@@ -191,10 +209,10 @@ def run_checks(setup: "Setup") -> tuple[list[Finding], list[str]]:
 
 
 def _finding(entry: Check, found: Found) -> Finding:
-    cost = sum(entry.cost) / 2 if found.cost is None else found.cost
-    grade = found.grade or entry.grade
+    cost = entry.points if found.cost is None else found.cost
+    grade = found.grade or entry.usual
     return Finding(
-        entry.code, found.title, grade, cost, found.evidence, found.place, found.fix, entry.source, entry.kind
+        entry.code, found.title, grade, cost, found.evidence, found.place, found.fix, entry.cited, entry.kind
     )
 
 

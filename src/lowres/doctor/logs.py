@@ -133,9 +133,9 @@ def _finding(code: str, found: Found) -> Finding:
     import lowres.doctor.checks  # noqa: F401 - its modules register themselves
 
     entry = CHECKS[code]
-    cost = sum(entry.cost) / 2 if found.cost is None else found.cost
+    cost = entry.points if found.cost is None else found.cost
     return Finding(
-        code, found.title, found.grade or entry.grade, cost, found.evidence, None, found.fix, entry.source, entry.kind
+        code, found.title, found.grade or entry.usual, cost, found.evidence, None, found.fix, entry.cited, entry.kind
     )
 
 

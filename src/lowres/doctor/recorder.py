@@ -117,7 +117,7 @@ class Recorder:
 
     def _module_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if self._depth or not _is_network(module, args):
+            if self._depth or not is_network(module, args):
                 return original(module, *args, **kwargs)
             self._depth += 1
             try:
@@ -301,7 +301,8 @@ def _schedulers(kind: type[Any]) -> list[type[Any]]:
     return [kind, *(one for each in below for one in _schedulers(each))]
 
 
-def _is_network(module: nn.Module, args: tuple[Any, ...]) -> bool:
+def is_network(module: nn.Module, args: tuple[Any, ...]) -> bool:
+    """Whether a module that is called from outside of any other is a network, and not a loss or a transform."""
     if isinstance(module, nn.modules.loss._Loss):
         return False
     if next(module.parameters(), None) is not None:

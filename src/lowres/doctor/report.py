@@ -26,6 +26,7 @@ class Report:
         notes: What could not be seen, a line each.
         problem: What was wrong with the target itself, in a line; "" if nothing was.
         traceback: What the program raised.
+        proof: What paired runs with and without the fixes measured, in plain values; empty without them.
     """
 
     target: str
@@ -36,6 +37,7 @@ class Report:
     notes: tuple[str, ...] = ()
     problem: str = ""
     traceback: str = ""
+    proof: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
@@ -56,7 +58,7 @@ class Report:
             "notes": list(self.notes),
             "problem": self.problem,
             "traceback": self.traceback,
-        }
+        } | ({"proof": dict(self.proof)} if self.proof else {})
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -70,6 +72,7 @@ class Report:
             tuple(value["notes"]),
             value.get("problem", ""),
             value.get("traceback", ""),
+            value.get("proof", {}),
         )
 
 

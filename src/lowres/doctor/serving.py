@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lowres.data import Dataset as Data
 from lowres.data import load_dataset
 from lowres.doctor.recorder import Recorder
 from lowres.errors import UserError
@@ -43,6 +44,7 @@ class Kitchen:
         notes: What was served in the place of something else, a line each.
         pretrained: Networks that were given weights, by identity, and the weights' name.
         made_up: Whether any images are stand-ins.
+        loaded: Data sets that were read before, by name.
     """
 
     home: Path
@@ -50,7 +52,7 @@ class Kitchen:
     notes: list[str] = field(default_factory=list)
     pretrained: dict[int, str] = field(default_factory=dict)
     made_up: bool = False
-    _loaded: dict[str, Any] = field(default_factory=dict)
+    loaded: dict[str, Any] = field(default_factory=dict)
 
     def serve(self, recorder: Recorder) -> None:
         """Puts local files in the place of downloads until the recorder is left."""
@@ -82,8 +84,8 @@ class Kitchen:
 
         VisionDataset.__init__(dataset, root, transform=transform, target_transform=target_transform)
         name = "cifar100" if isinstance(dataset, CIFAR100) else "cifar10"
-        loaded = self._loaded.get(name) or self._read(name, root)
-        self._loaded[name] = loaded
+        loaded = self.loaded.get(name) or self._read(name, root)
+        self.loaded[name] = loaded
         images, labels, classes = loaded[0 if train else 1]
         dataset.train, dataset.data, dataset.targets = bool(train), images, list(labels)
         dataset.classes = list(classes)
@@ -98,8 +100,7 @@ class Kitchen:
                     self.notes.append(str(error))
                 continue
             if read is not None:
-                splits = (read.train, read.test)
-                return [(s.images.permute(0, 2, 3, 1).numpy(), s.labels.tolist(), s.classes) for s in splits]
+                return plain_splits(read)
         classes = 100 if name == "cifar100" else 10
         self._note_stand_in(name)
         return [(*made_up(count, 3, 32, classes, count), range(classes)) for count in (50_000, 10_000)]
@@ -171,6 +172,12 @@ class Kitchen:
     def _timm(self, model: nn.Module, *args: Any, **kwargs: Any) -> None:
         self.pretrained[id(model)] = "timm's weights"
         self.notes.append("timm's weights are not here: the network is examined as it is without them")
+
+
+def plain_splits(read: Data) -> list[Any]:
+    """Training and test images as torchvision keeps them: uint8, (N, H, W, C); labels; names of the classes."""
+    splits = (read.train, read.test)
+    return [(s.images.permute(0, 2, 3, 1).numpy(), s.labels.tolist(), s.classes) for s in splits]
 
 
 def _method(bound: Callable[..., Any]) -> Callable[..., Any]:

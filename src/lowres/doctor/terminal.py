@@ -58,6 +58,7 @@ def explain(code: str) -> str:
         raise unknown("code", code, CHECKS)
     low, high = entry.cost
     words = "\n".join(line.removeprefix("    ") for line in entry.explanation.splitlines())
-    return (
-        f"{entry.code}: {entry.title} ({entry.grade})\n\n{words}\n\nCost: {low:g} to {high:g} points ({entry.source})."
-    )
+    cost = f"Cost: {low:g} to {high:g} points ({entry.source})."
+    if entry.cited != entry.source:
+        cost += f" Here it counts with {entry.points:g} ({entry.cited})."
+    return f"{entry.code}: {entry.title} ({entry.usual})\n\n{words}\n\n{cost}"

@@ -1,0 +1,163 @@
+"""Measures what the bench's faults cost: each single-fault program against its clean base, seed by seed, cut short.
+
+    LOWRES_DATA_DIR=FOLDER python benchmarks/doctor/costs.py --out benchmarks/results/doctor-costs.json
+    LOWRES_DATA_DIR=FOLDER python benchmarks/doctor/costs.py --fixed --out benchmarks/results/doctor-costs.json
+
+Programs train as trials of `lowres doctor --prove` do: their own loops, on fewer images and for fewer epochs, with
+equal draws wherever they are equal, and figures on test images. A fault of the number of epochs keeps its share of
+them. With `--fixed`, the doctor's fixed program is a third, which tells how much of the cost its fixes bring back.
+
+Trials are kept in the work folder, so that what was stopped goes on. Programs that need weights from ImageNet are
+left out.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import expected
+import torch
+from bases import SCRATCH, clean
+from programs import Program, single_faults, write
+
+from lowres.doctor import examine_script
+from lowres.doctor.mend import mend
+from lowres.doctor.proof.jobs import Crew, Result, shelf
+from lowres.doctor.proof.shortening import shorten
+from lowres.doctor.source import read
+from lowres.ladder.statistics import describe
+from lowres.runs import manifest
+
+TRAINING_IMAGES = 45_000
+
+
+def request(file: Path, text: str, arguments: argparse.Namespace, epochs: int, seed: int) -> dict[str, Any]:
+    """What a trial is asked; `text` is its source, shortened already."""
+    return {
+        "script": str(file),
+        "source": text,
+        "arguments": [],
+        "home": str(file.parent),
+        "data_dir": str(arguments.data_dir.resolve()),
+        "seed": seed,
+        "images": arguments.images,
+        "test": arguments.test,
+        "whole": TRAINING_IMAGES,
+        "batch": arguments.batch,
+        "stop": epochs + 1,  # it ends by itself; this is for loops that do not follow
+        "seconds": arguments.seconds,
+        "memory": arguments.memory,
+        "threads": 1,
+    }
+
+
+def texts(program: Program, folder: Path, arguments: argparse.Namespace) -> dict[str, tuple[Path, str, int]]:
+    """The clean, the faulty and, if asked for, the fixed program: file, shortened source, epochs."""
+    base = clean(program.source.base, program.source.style.name)
+    whole = int(base.value("epochs"))
+    clean_file = folder / f"clean-{program.source.base}-{program.source.style.name}{program.source.style.suffix}"
+    faulty_file = folder / str(program.entry()["file"])
+    made = {"clean": (clean_file, read(clean_file).text), "faulty": (faulty_file, read(faulty_file).text)}
+    if arguments.fixed:
+        report = examine_script(faulty_file, data_dir=arguments.data_dir)
+        made["fixed"] = (faulty_file, mend(read(faulty_file), report.findings).text)
+    found = {}
+    for name, (file, text) in made.items():
+        own = whole if name == "clean" else int(program.source.value("epochs"))
+        epochs = max(1, round(arguments.epochs * own / whole))
+        found[name] = (file, shorten(text, own, epochs).text, epochs)
+    return found
+
+
+def measure(program: Program, folder: Path, crew: Crew, arguments: argparse.Namespace) -> dict[str, Any]:
+    """A fault's cost: clean minus faulty, in points, a seed each; what the doctor's fixes bring back."""
+    variants = texts(program, folder, arguments)
+    jobs = [(name, seed) for seed in range(arguments.seeds) for name in variants]
+    asked = []
+    for name, seed in jobs:
+        file, text, epochs = variants[name]
+        asked.append(request(file, text, arguments, epochs, seed))
+    results: dict[tuple[str, int], Result] = {}
+
+    def heard(place: int, result: Result) -> None:
+        results[jobs[place]] = result
+
+    crew.run(asked, [1.0] * len(asked), time.monotonic() + arguments.seconds * len(asked), heard)
+    (fault,) = program.faults
+    codes = sorted(expected.accepted("doctor")({"kind": fault.kind, "also": fault.also}))
+    row: dict[str, Any] = {"operator": fault.name, "kind": fault.kind, "tier": fault.tier, "codes": codes}
+    row |= {"base": program.source.base, "style": program.source.style.name, "held_to_cost": fault.cost}
+    row["trouble"] = next((one["problem"] for one in results.values() if one["problem"]), "")
+    for name, key in (("faulty", "cost"), ("fixed", "left")):
+        pairs = [(results.get(("clean", seed)), results.get((name, seed))) for seed in range(arguments.seeds)]
+        values = [
+            round(a["figure"] - b["figure"], 3)
+            for a, b in pairs
+            if a is not None and b is not None and a["figure"] is not None and b["figure"] is not None
+        ]
+        if values:
+            sample = describe(values)
+            row[key] = {"mean": round(sample.mean, 3), "sd": sample.deviation and round(sample.deviation, 3)}
+            row[key] |= {"n": sample.count, "points": values}
+    return row
+
+
+def chosen(names: Sequence[str], bases: Sequence[str]) -> list[Program]:
+    """Single faults on these bases whose names contain one of these."""
+    every = [one for one in single_faults() if one.source.base in bases]
+    return [one for one in every if not names or any(part in one.name for part in names)]
+
+
+def main() -> None:
+    """Measures, prints a line a program, writes after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("LOWRES_DATA_DIR", "data")))
+    parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "lowres" / "doctor-costs")
+    parser.add_argument("--bases", nargs="+", choices=SCRATCH, default=["resnet9"])
+    parser.add_argument("--names", nargs="+", default=[], help="only programs whose names contain one of these")
+    parser.add_argument("--images", type=int, default=2000, help="to train on")
+    parser.add_argument("--epochs", type=int, default=3, help="of the clean program")
+    parser.add_argument("--test", type=int, default=1000, help="images to evaluate on")
+    parser.add_argument("--batch", type=int, default=0, help="at most so many images a step; 0: as they are")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--seconds", type=float, default=1800.0, help="that a trial may take")
+    parser.add_argument("--memory", type=float, default=12.0, help="GB that a trial may take")
+    parser.add_argument("--fixed", action="store_true", help="train the doctor's fixed programs, too")
+    parser.add_argument("--out", type=Path, help="the JSON file")
+    arguments = parser.parse_args()
+    programs = chosen(arguments.names, arguments.bases)
+    folder = arguments.work.expanduser() / "programs"
+    pairs = {(one.source.base, one.source.style.name) for one in programs}
+    bases = [Program(f"clean-{base}-{style}", "clean", clean(base, style)) for base, style in sorted(pairs)]
+    write(folder, [*programs, *bases])
+    kept, _ = shelf(arguments.work / "trials")
+    crew = Crew(arguments.workers, kept)
+    rows: list[dict[str, Any]] = []
+    try:
+        for number, program in enumerate(programs, start=1):
+            row = measure(program, folder, crew, arguments)
+            rows.append(row)
+            said = json.dumps({key: row.get(key) for key in ("cost", "left")}) if not row["trouble"] else row["trouble"]
+            print(f"{number}/{len(programs)} {program.name}: {said}", file=sys.stderr, flush=True)
+            if arguments.out:
+                write_rows(arguments.out, rows, arguments)
+    finally:
+        crew.close()
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:
+    """The table with what it was measured on, a line a program."""
+    size = {name: getattr(arguments, name) for name in ("images", "epochs", "test", "batch", "seeds")}
+    head = json.dumps({"size": size, "machine": manifest.describe(torch.device("cpu"))}, indent=1)
+    body = ",\n  ".join(json.dumps(row) for row in rows)
+    path.write_text(f'{head[:-2]},\n "operators": [\n  {body}\n ]\n}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""A proof under way: the program, its fixes, how long trials take, and the results so far."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lowres.doctor.findings import Finding
+from lowres.doctor.proof.jobs import Crew, Job, Result, Shelf, Standing, Tell
+from lowres.doctor.proof.plan import Pace, Proxy
+from lowres.doctor.proof.shortening import shorten, shorten_arguments
+from lowres.doctor.proof.variants import Unproved, variant
+from lowres.doctor.source import read
+from lowres.errors import UserError
+
+TRIED = Proxy(images=32, epochs=1, test=32, batch=16)
+"""The training by which the program's pace is measured."""
+TASTED = Proxy(images=16, epochs=1, test=16, batch=16)
+"""The one by which a fix's is."""
+
+
+@dataclass
+class Case:
+    """What is being proved, and what is known so far.
+
+    Attributes:
+        script: The program.
+        arguments: Of its command line.
+        findings: Whose fixes are tried, by code.
+        whole: Images of its training set.
+        batch: Images of its batches.
+        epochs: That it is meant to train for.
+        base_request: What all trials are asked.
+        deadline: Of the budget, by `time.monotonic`.
+        began: When the proof did.
+        tell: Hears where it stands.
+        crew: Runs trials.
+        kept: Where results and decisions are kept.
+        follows: Whether its loop follows the number of epochs in its source.
+        paces: Of variants, by their codes.
+        results: Of trials.
+    """
+
+    script: Path
+    arguments: list[str]
+    findings: dict[str, Finding]
+    whole: int
+    batch: int
+    epochs: int | None
+    base_request: dict[str, Any]
+    deadline: float
+    began: float
+    tell: Tell
+    crew: Crew
+    kept: Shelf
+    follows: bool = True
+    paces: dict[tuple[str, ...], Pace] = field(default_factory=dict)
+    results: dict[Job, Result] = field(default_factory=dict)
+    _texts: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def request(self, job: Job) -> dict[str, Any]:
+        """What a trial is asked."""
+        if job.codes not in self._texts:
+            self._texts[job.codes] = variant(read(self.script), [self.findings[code] for code in job.codes])
+        text = self._texts[job.codes]
+        arguments, short = self.arguments, False
+        if self.follows and self.epochs:
+            text = shorten(text, self.epochs, job.proxy.epochs).text
+            arguments = shorten_arguments(arguments, self.epochs, job.proxy.epochs)
+            short = True
+        return self.base_request | {
+            "source": text,
+            "arguments": arguments,
+            "seed": job.seed,
+            "images": job.proxy.images,
+            "test": job.proxy.test,
+            "batch": job.proxy.batch,
+            "stop": 0 if short else job.proxy.epochs,
+        }
+
+    def run(self, jobs: Sequence[Job], stage: str, deadline: float | None = None, fresh: bool = False) -> None:
+        """Runs trials and remembers what came of them; `fresh` ones also where the result is known."""
+        jobs = [job for job in dict.fromkeys(jobs) if job not in self.results]
+        done = 0
+
+        def heard(place: int, result: Result) -> None:
+            nonlocal done
+            done += 1
+            job = jobs[place]
+            self.results[job] = result
+            figure = result.get("figure")
+            said = f"{figure:.1f} %" if figure is not None else result.get("problem") or "no figure"
+            names = "+".join(job.codes) or "as it is"
+            line = f"{names}, seed {job.seed}: {said}" if not stage.startswith("measuring") else ""
+            self.tell(Standing(done, len(jobs), self.left, stage, line))
+
+        self.tell(Standing(0, len(jobs), self.left, stage))
+        estimates = [self.pace(job.codes).seconds(job.proxy) if self.paces else 1.0 for job in jobs]
+        requests = [self.request(job) for job in jobs]
+        self.crew.run(requests, estimates, deadline or self.deadline, heard, fresh)
+
+    def pace(self, codes: tuple[str, ...]) -> Pace:
+        """A variant's; of one that was not measured, its last relative's."""
+        while codes not in self.paces:
+            codes = codes[:-1]
+        return self.paces[codes]
+
+    def decide(self, what: str, make: Callable[[], Any]) -> Any:
+        """A decision, in plain values, that depends on time: made once, and the same when the proof goes on.
+
+        None is no decision, and not kept.
+        """
+        known = self.decided(what)
+        if known is None:
+            known = make()
+            if known is not None:
+                self.kept.put(self._decision(what), {"made": known})
+        return known
+
+    def decided(self, what: str) -> Any:
+        """What was decided before; None if nothing was."""
+        return (self.kept.get(self._decision(what)) or {"made": None})["made"]
+
+    def _decision(self, what: str) -> dict[str, Any]:
+        return self.base_request | {"source": read(self.script).text, "arguments": self.arguments, "decision": what}
+
+    @property
+    def left(self) -> float:
+        """Seconds until the budget ends."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def figures(self) -> dict[tuple[tuple[str, ...], int, Proxy], float]:
+        """Of all trials that have one: on test images where all have that."""
+        good = {job: one for job, one in self.results.items() if one.get("figure") is not None}
+        kind = "figure" if len({one["figure_of"] for one in good.values()}) < 2 else "own"
+        return {(job.codes, job.seed, job.proxy): one[kind] for job, one in good.items() if one[kind] is not None}
+
+
+def measure(case: Case, unproved: list[Unproved]) -> None:
+    """Measures the paces of the program and of each fix; fixes that fail are left out.
+
+    Raises:
+        UserError: The program itself fails.
+    """
+    job, fresh = Job((), 0, TRIED), case.decided("plan") is None  # the machine may be busier or idler than last time
+    case.run([job], "measuring the script's pace", time.monotonic() + 0.5 * case.left, fresh)
+    result = case.results.pop(job, {"problem": "takes too long"})
+    if case.follows and case.epochs and not result["problem"] and result["rounds"] != TRIED.epochs:
+        case.follows = False  # its loop is bounded by something else: it is stopped after its epochs
+        case.run([job], "measuring the script's pace", time.monotonic() + 0.5 * case.left, fresh)
+        result = case.results.pop(job, {"problem": "takes too long"})
+    if result["problem"] or not result["images"]:
+        problem = result["problem"] or "no network was seen to train on its loader"
+        raise UserError(f"{case.script} fails in a short training, so --prove cannot try its fixes: {problem}")
+    if result["made_up"]:
+        raise UserError("the images are not here, and stand-ins prove nothing: --data-dir names their folder")
+    base = case.paces[()] = _pace(result)
+    jobs = [Job((code,), 0, TASTED) for code in case.findings]
+    case.run(jobs, "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left), fresh)
+    for one in jobs:
+        taste = case.results.pop(one, None)
+        if taste is None:  # there was no time to measure it
+            case.paces[one.codes] = base
+            continue
+        if taste["problem"] or not taste["images"]:
+            why = f"with it, the script does not run to its end: {taste['problem'] or 'it trains no more'}"
+            finding = case.findings.pop(one.codes[0])
+            unproved.append(Unproved(finding.code, finding.fix.title if finding.fix else finding.title, why))
+            continue
+        ratio = taste["train_seconds"] / taste["images"] / base.train
+        case.paces[one.codes] = base.slower(max(0.8, ratio) if not 0.6 < ratio < 1.5 else 1.0)
+    case.results.clear()
+
+
+def _pace(result: Result) -> Pace:
+    train = result["train_seconds"] / max(1, result["images"])
+    evaluate = result["evaluate_seconds"] / max(1, result["evaluated"])
+    busy = result["train_seconds"] + result["evaluate_seconds"]
+    return Pace(max(0.2, result["seconds"] - busy), train, evaluate)

@@ -1,0 +1,34 @@
+"""`lowres doctor --prove`: its options, and what it shows."""
+
+import pytest
+from rich.console import Console
+
+from lowres.app.doctor_display import ProofDisplay
+from lowres.doctor.proof.jobs import Standing
+
+
+def test_options_that_go_with_it(refused, tmp_path):
+    (tmp_path / "train.py").write_text("pass\n")
+    assert refused("doctor", "train.py", "--picture", "a.png") == "--picture goes with --prove"
+    assert refused("doctor", "train.py", "--work", "a") == "--work goes with --prove"
+    assert "'soon' is not of the form 90s" in refused("doctor", "train.py", "--prove", "--budget", "soon")
+    assert "--prove runs a script or a notebook" in refused("doctor", "torchvision:resnet18", "--prove")
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(refused, tmp_path):
+    (tmp_path / "train.py").write_text("raise SystemExit(1)\n")
+    (tmp_path / "taken").write_text("")
+    assert "--work taken/work cannot be written" in refused("doctor", "train.py", "--prove", "--work", "taken/work")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_is_told(terminal, capsys):
+    import io
+
+    screen = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    with ProofDisplay(screen) as display:
+        display(Standing(0, 4, 120.0, "first look"))
+        display(Standing(1, 4, 100.0, "first look", "as it is, seed 0: 41.0 %"))
+    shown = screen.file.getvalue()
+    assert "[1/4] as it is, seed 0: 41.0 %" in shown
+    assert ("2 min of the budget left" in shown) != terminal

@@ -1,0 +1,52 @@
+"""How a budget is spent."""
+
+import pytest
+
+from lowres.doctor.proof.plan import SMALLEST, Pace, affordable, chained, largest, least, proxy_of
+
+QUICK = Pace(start=1.0, train=0.002, evaluate=0.0008)
+HEAVY = Pace(start=1.0, train=0.09, evaluate=0.025)
+ALIKE = [1.0, 1.0, 1.0]
+COSTS = [1.0, 5.0, 3.0]
+
+
+@pytest.mark.parametrize("passes", [320, 1000, 5000, 40_000, 1_000_000])
+def test_a_proxy_passes_about_as_many_images_as_asked(passes):
+    proxy = proxy_of(passes, 50_000, 128, 30)
+    assert 0.6 * passes <= proxy.passes <= 1.2 * passes
+    assert proxy.images % (proxy.batch or 128) == 0 or proxy.images == 50_000
+    assert proxy.epochs <= 30
+    assert passes < 5000 or proxy.passes / (proxy.batch or 128) > 30
+
+
+def test_all_that_is_planned_fits():
+    for seconds in (60, 300, 3000):
+        order, proxy, seeds = affordable(QUICK, ALIKE, COSTS, seconds, 50_000, 128, 30)
+        assert proxy is not None
+        assert seeds * sum(pace.seconds(proxy) for pace in chained(QUICK, [1.0] * len(order))) <= seconds
+
+
+def test_the_costliest_come_first_and_slow_ones_last():
+    order, _, _ = affordable(QUICK, [1.0, 3.0, 1.0], COSTS, 3000, 50_000, 128, 30)
+    assert order == [2, 0, 1]
+
+
+def test_a_fix_that_makes_all_slow_is_left_out_of_a_small_budget():
+    order, proxy, _ = affordable(HEAVY, [1.0, 16.0, 1.0], COSTS, 1100, 50_000, 128, 20)
+    assert order == [2, 0]
+    assert proxy is not None
+
+
+def test_a_budget_that_is_too_small_has_no_plan_and_the_least_one_has():
+    assert affordable(HEAVY, ALIKE, COSTS, 100, 50_000, 128, 20) == ([], None, 0)
+    needed = least(HEAVY, 1.0, 2, 50_000, 128, 20)
+    order, proxy, seeds = affordable(HEAVY, ALIKE, COSTS, 2 * needed, 50_000, 128, 20)
+    assert order == [1]
+    assert (proxy.passes, seeds) == (SMALLEST, 3)
+
+
+def test_a_longer_training_is_longer_or_none():
+    longer = largest([QUICK, QUICK], 200, 4, 50_000, 128, 30, above=2000)
+    assert longer is not None
+    assert longer.passes > 2000
+    assert largest([QUICK, QUICK], 10, 4, 50_000, 128, 30, above=2000) is None
