@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lowres.doctor.findings import Found, check
+from lowres.doctor.findings import Fix, Found, check
 from lowres.doctor.mend_numbers import from_zero, head_of
 from lowres.doctor.mend_pixels import labels_in_place
 from lowres.doctor.pipeline import Pipeline
