@@ -40,9 +40,7 @@ def augmented_evaluation(setup: Setup) -> Found | None:
 
 def _several_views(one: Pipeline) -> bool:
     return (
-        one.samples is None
-        or one.samples[0].dim() == 5
-        or any(name in ("FiveCrop", "TenCrop") for name in one.names)
+        one.samples is None or one.samples[0].dim() == 5 or any(name in ("FiveCrop", "TenCrop") for name in one.names)
     )
 
 
