@@ -348,3 +348,15 @@ def test_a_schedule_is_left_alone_while_the_optimizer_never_steps(faulty, fixed,
     )
     assert "loss.backward()\n        optimizer.step()\n        scheduler.step()\n" in fixed(program, "TR522")
     assert fixed(program, "LR105", out=tmp_path / "second") == ""
+
+
+def test_a_schedule_by_hand_is_handed_the_epoch(faulty, fixed):
+    loop = "    for group in optimizer.param_groups:\n        group['lr'] = schedule(group['lr'])\n"
+    by_hand = "def schedule(epoch):\n    return 0.1 if epoch < 6 else 0.01\n"
+    program = faulty(
+        "plain",
+        (SCHEDULE, by_hand),
+        ("    scheduler.step()\n", ""),
+        ("    model.train()\n", loop + "    model.train()\n"),
+    )
+    assert "group['lr'] = schedule(epoch)" in fixed(program, "LR104")

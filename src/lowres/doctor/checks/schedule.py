@@ -145,13 +145,17 @@ def _hand_the_epoch(setup: Setup, place: Place | None) -> Fix:
     handed = [
         call
         for call in (source.nodes(ast.Call) if source is not None and place is not None else ())
-        if place is not None and call.lineno == place.line and call.args and "rate" in last_name(call.func).lower()
+        if place is not None and call.lineno == place.line and call.args and _is_rate(ast.unparse(call.args[0]))
     ]
     for loop in source.enclosing(place.line, ast.For) if source is not None and place is not None else ():
         plain = isinstance(loop.target, ast.Name) and "epoch" in loop.target.id
         if source is not None and plain and len(handed) == 1 and home(handed[0]) is home(loop):
             return source.fix("hand it the epoch", source.replaced(handed[0].args[0], source.segment(loop.target)))
     return Fix("hand it the epoch", code="rate = schedule(epoch)")
+
+
+def _is_rate(code: str) -> bool:
+    return ("lr" in code or "rate" in code) and "epoch" not in code
 
 
 def _rate_for_epoch(setup: Setup) -> Place | None:
@@ -167,7 +171,7 @@ def _rate_for_epoch(setup: Setup) -> Place | None:
             for call in source.nodes(ast.Call):
                 assert isinstance(call, ast.Call)
                 text = ast.unparse(call.args[0]) if call.args else ""
-                if text and ("lr" in text or "rate" in text) and "epoch" not in text and call.lineno != function.lineno:
+                if _is_rate(text) and call.lineno != function.lineno:
                     own = last_name(call.func) in (function.name, *_instances(source.tree, function))
                     if own:
                         return Place(source.path, call.lineno)
