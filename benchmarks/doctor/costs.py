@@ -132,6 +132,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the JSON file")
     arguments = parser.parse_args()
     programs = chosen(arguments.names, arguments.bases)
+    if not programs:
+        sys.exit(f"no single fault on {', '.join(arguments.bases)} has such a name")
     folder = arguments.work.expanduser() / "programs"
     pairs = {(one.source.base, one.source.style.name) for one in programs}
     bases = [Program(f"clean-{base}-{style}", "clean", clean(base, style)) for base, style in sorted(pairs)]

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from lowres.doctor import examine_script
 from lowres.doctor.findings import Finding
-from lowres.doctor.proof.advice import advised, points
+from lowres.doctor.proof.advice import advised
 from lowres.doctor.proof.jobs import Shelf, fingerprint, shelf
 from lowres.doctor.proof.nursery import Lost, Worker
 from lowres.doctor.proof.prove import prove_script
@@ -188,15 +187,3 @@ def test_results_are_known_by_all_that_decides_them(tmp_path):
     assert Shelf(tmp_path).get(request | {"seed": 1}) is None
     (tmp_path / f"{fingerprint(request)}.json").write_text("{")
     assert Shelf(tmp_path).get(request) is None
-
-
-@pytest.mark.slow
-def test_processes_of_their_own(script, tmp_path):
-    report = examine_script(script)
-    assert {"TR502"} <= {one.code for one in report.findings}
-    heard = []
-    proof = prove_script(report, script, budget="60s", work=tmp_path / "work", workers=2, tell=heard.append)
-    assert "TR502" in [step.code for step in proof.steps]
-    assert any("as it is, seed 0:" in one.line for one in heard)
-    assert points(proof.steps[0]).startswith("+")
-    assert list((tmp_path / "work").glob("*.json"))

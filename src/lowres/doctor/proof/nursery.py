@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 FORKS = hasattr(os, "fork")
+STARTING = 300.0
+"""Seconds by the clock that PyTorch may take to be imported, on a machine that others use as well."""
 
 
 def main() -> None:
@@ -111,7 +113,7 @@ class Worker:
         output = folder / "output"
         said = output.read_text(encoding="utf-8", errors="replace").strip() if output.is_file() else ""
         last = (said.splitlines() or [""])[-1]
-        raise Lost(f"{how}: {last}" if last and not how.startswith("no result") else how)
+        raise Lost(f"{how}: {last}" if last and how.startswith("its process ended") else how)
 
     def stop(self) -> None:
         """Ends the trial that is under way, and the server."""
@@ -134,17 +136,18 @@ class Worker:
         except (OSError, ValueError):
             self.stop()
             return "its process could not be started"
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + STARTING
         while True:
             try:
                 line = self._lines.get(timeout=max(0.1, deadline - time.monotonic()))
             except queue.Empty:
-                self._end_trial()
+                began = self._trial is not None
                 self.stop()
-                return f"no result after {limit:.0f} s"
+                return f"no result after {limit:.0f} s" if began else "its process did not start"
             word, _, value = line.partition(" ")
             if word == "pid":
                 self._trial = int(value)
+                deadline = time.monotonic() + limit
             elif word == "exit":
                 self._end_trial()  # processes that it left behind
                 return f"its process ended with {value.strip()}"

@@ -1,0 +1,34 @@
+"""Trials in processes of their own, forked from one that has PyTorch in memory."""
+
+import os
+import time
+
+import pytest
+
+from lowres.doctor.proof.nursery import Lost, Worker
+
+pytestmark = pytest.mark.slow
+
+
+def test_trials_processes_that_die_and_those_that_never_end(tmp_path, tiny):
+    script = tmp_path / "train.py"
+    script.write_text(tiny, encoding="utf-8")
+    request = {
+        "script": str(script), "source": tiny, "arguments": [], "home": str(tmp_path), "data_dir": None, "seed": 0,
+        "images": 64, "test": 40, "whole": 640, "batch": 0, "stop": 1, "seconds": 60, "memory": 64, "threads": 1,
+    }  # fmt: skip
+    with Worker() as worker:
+        first = worker.run(request, 120)
+        assert (first["problem"], first["epochs"]) == ("", 1)
+        again = worker.run(request, 120)
+        assert again["figure"] == first["figure"]
+        with pytest.raises(Lost, match="its process ended with 7"):
+            worker.run(request | {"source": "import os\nos._exit(7)\n"}, 120)
+        began = time.monotonic()
+        endless = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'])\n"
+        with pytest.raises(Lost, match="no result after 1 s"):
+            worker.run(request | {"source": endless + "while True:\n    pass\n"}, 1)
+        assert time.monotonic() - began < 30
+        assert worker.run(request, 120)["figure"] == first["figure"]  # a new nursery after that
+    assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+    assert os.getcwd()  # noqa: PTH109 - the folder is still ours
