@@ -26,7 +26,7 @@ from bases import SCRATCH, clean
 from programs import Program, single_faults, write
 
 from lowres.doctor import examine_script
-from lowres.doctor.mend import mend
+from lowres.doctor.patching.mend import mend
 from lowres.doctor.proof.jobs import Crew, Result, shelf
 from lowres.doctor.proof.shortening import shorten
 from lowres.doctor.source import read

@@ -9,9 +9,9 @@ import pytest
 
 from lowres.app import doctor as verb
 from lowres.doctor import CHECKS, Finding, Fix, Place, Report, explain
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Found, check
 from lowres.doctor.pages import page
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.sarif import to_sarif
 from lowres.doctor.source import read
 from lowres.errors import UserError

@@ -82,7 +82,7 @@ def test_what_looks_like_a_fault_is_left_alone(observe, program, name):
 
 
 def test_fixes_are_edits_of_the_program_s_own_lines(observe, program, tmp_path):
-    from lowres.doctor.patch import apply
+    from lowres.doctor.patching.patch import apply
 
     text = program((", momentum=0.9", ""))
     fix = found(observe(text), "TR502").fix
@@ -94,7 +94,7 @@ FAULTY = ["TR502", "LR103", "EV401", "DA206"]
 
 
 def test_the_mended_program_runs_and_has_none_of_its_faults(observe, program, tmp_path):
-    from lowres.doctor.mend import mend
+    from lowres.doctor.patching.mend import mend
     from lowres.doctor.source import Source
 
     faults = [pair for code in ("LR103", "EV401") for pair in EDITS[code]]

@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from lowres.doctor.frames import Frames
-from lowres.doctor.patch import apply
+from lowres.doctor.patching.patch import apply
 from lowres.doctor.source import Source, notebook, read
 from lowres.errors import UserError
 

@@ -15,8 +15,8 @@ from lowres.app.command import console, parse, print_json
 from lowres.app.doctor_display import ProofDisplay
 from lowres.doctor import Report, examine_target, explain
 from lowres.doctor.as_recipe import prescribe
-from lowres.doctor.mend import Outcome
-from lowres.doctor.mended_file import diff_path, mended_path, writable, write_mended
+from lowres.doctor.patching.mend import Outcome
+from lowres.doctor.patching.mended_file import diff_path, mended_path, writable, write_mended
 from lowres.doctor.proof.advice import advised
 from lowres.doctor.proof.jobs import shelf
 from lowres.doctor.proof.prove import prove_script

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lowres.doctor.costs import LEAST, measured
-from lowres.doctor.edits import Edit
-from lowres.doctor.patch import apply, unified
+from lowres.doctor.patching.edits import Edit
+from lowres.doctor.patching.patch import apply, unified
 
 if TYPE_CHECKING:
     from lowres.doctor.setup import Setup

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Finding, Fix, Place, run_checks
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.recognise import expected, on_classes
 from lowres.doctor.seen import seen
 from lowres.doctor.setup import Setup

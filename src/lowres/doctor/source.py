@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from lowres.doctor.calls import SPAN, argument, called, last_name, template_of
-from lowres.doctor.edits import Edit, Kind, Span, Unpatchable
 from lowres.doctor.findings import Fix
-from lowres.doctor.imports import with_imports
 from lowres.doctor.notebook import notebook
-from lowres.doctor.patch import unified
+from lowres.doctor.patching.edits import Edit, Kind, Span, Unpatchable
+from lowres.doctor.patching.imports import with_imports
+from lowres.doctor.patching.patch import unified
 from lowres.errors import UserError
 
 __all__ = ["LOOPS", "Loop", "Source", "called", "last_name", "notebook", "parent", "read"]

@@ -1,10 +1,10 @@
 """AR1: what the network does to small images."""
 
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.mend_layers import kept_apart, rectifiers, told_the_mode
-from lowres.doctor.mend_sizes import smaller_patches, stem
-from lowres.doctor.mend_transforms import enlargement
 from lowres.doctor.network import Layer
+from lowres.doctor.remedies.layers import kept_apart, rectifiers, told_the_mode
+from lowres.doctor.remedies.sizes import smaller_patches, stem
+from lowres.doctor.remedies.transforms import enlargement
 from lowres.doctor.setup import Setup
 
 CASES = "public cases: 5 to 25 points on CIFAR-10, 10 to 30 on CIFAR-100"

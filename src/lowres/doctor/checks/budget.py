@@ -4,8 +4,8 @@ import ast
 
 from lowres.doctor.calls import argument, called
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.remedies import declaration, epoch_loop, epochs_text, given
-from lowres.doctor.reschedule import schedule_made
+from lowres.doctor.remedies.places import declaration, epoch_loop, epochs_text, given
+from lowres.doctor.remedies.schedules import schedule_made
 from lowres.doctor.setup import Setup
 
 

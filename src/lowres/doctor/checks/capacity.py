@@ -3,7 +3,7 @@
 from torch import nn
 
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.layers import undropped, widened
+from lowres.doctor.remedies.forward import undropped, widened
 from lowres.doctor.setup import Setup
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from lowres.doctor.findings import Found, Place, check
-from lowres.doctor.mend_pixels import transposed
-from lowres.doctor.mend_splits import fresh, shuffled
-from lowres.doctor.mend_transforms import augmentation, moderation, normalisation
 from lowres.doctor.pixels import smoother_layout
+from lowres.doctor.remedies.pixels import transposed
+from lowres.doctor.remedies.splits import fresh, shuffled
+from lowres.doctor.remedies.transform_lists import compose_of
+from lowres.doctor.remedies.transforms import augmentation, moderation, normalisation
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import last_name
-from lowres.doctor.transforms import compose_of
 
 
 def in_loop(setup: Setup) -> bool:

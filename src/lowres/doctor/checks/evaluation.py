@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.mend_modes import evaluation_mode, training_mode
+from lowres.doctor.remedies.modes import evaluation_mode, training_mode
 from lowres.doctor.setup import Setup
 from lowres.doctor.trace import Event
 

@@ -3,8 +3,8 @@
 import ast
 
 from lowres.doctor.findings import Found, Place, check
-from lowres.doctor.mend_modes import divided_by_images, on_validation
-from lowres.doctor.mend_splits import each_image_once
+from lowres.doctor.remedies.modes import divided_by_images, on_validation
+from lowres.doctor.remedies.splits import each_image_once
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name
 

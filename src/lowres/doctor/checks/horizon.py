@@ -4,7 +4,7 @@ from torch.optim import lr_scheduler
 
 from lowres.doctor.checks.schedule import MEASURED, averaged, curve, place_of
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.reschedule import mended, plateau_fix
+from lowres.doctor.remedies.schedules import mended, plateau_fix
 from lowres.doctor.setup import Setup
 
 

@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.mend_numbers import from_zero, head_of
-from lowres.doctor.mend_pixels import labels_in_place
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.remedies.numbers import from_zero, head_of
+from lowres.doctor.remedies.pixels import labels_in_place
 from lowres.doctor.setup import Setup
 
 LEARNED = 3000

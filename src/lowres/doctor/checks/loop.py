@@ -4,8 +4,8 @@ import ast
 
 from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.remedies import given, optimizer_made, optimizer_step
-from lowres.doctor.scopes import home, known, spell
+from lowres.doctor.remedies.places import given, optimizer_made, optimizer_step
+from lowres.doctor.remedies.scopes import home, known, spell
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 from lowres.doctor.trace import Event

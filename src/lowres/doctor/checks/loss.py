@@ -5,8 +5,8 @@ import math
 
 from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.layers import sources, without
-from lowres.doctor.scopes import home, known, spell, statement
+from lowres.doctor.remedies.forward import sources, without
+from lowres.doctor.remedies.scopes import home, known, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source
 from lowres.doctor.trace import Event

@@ -3,9 +3,9 @@
 from torch import nn
 
 from lowres.doctor.findings import Found, check
-from lowres.doctor.mend_layers import norm_option, norms, shared_norm
-from lowres.doctor.mend_numbers import larger_batches
 from lowres.doctor.network import BATCH_NORMS, Layer
+from lowres.doctor.remedies.layers import norm_option, norms, shared_norm
+from lowres.doctor.remedies.numbers import larger_batches
 from lowres.doctor.setup import Setup
 
 

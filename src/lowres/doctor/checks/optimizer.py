@@ -5,10 +5,10 @@ import copy
 import re
 
 from lowres.doctor.calls import called, last_name
-from lowres.doctor.exchange import decoupled, in_sgd_s_place
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.remedies import Made, optimizer_made
-from lowres.doctor.scopes import home, known, spell
+from lowres.doctor.remedies.optimizers import decoupled, in_sgd_s_place
+from lowres.doctor.remedies.places import Made, optimizer_made
+from lowres.doctor.remedies.scopes import home, known, spell
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 

@@ -6,11 +6,11 @@ import textwrap
 from torch import nn
 
 from lowres.doctor.calls import argument, called, last_name
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.layers import made_once, registered, sources
-from lowres.doctor.remedies import Made, optimizer_made
-from lowres.doctor.scopes import known
+from lowres.doctor.patching.edits import Edit
+from lowres.doctor.remedies.forward import made_once, registered, sources
+from lowres.doctor.remedies.places import Made, optimizer_made
+from lowres.doctor.remedies.scopes import known
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 

@@ -3,10 +3,10 @@
 import math
 
 from lowres.doctor.calls import argument
-from lowres.doctor.exchange import in_sgd_s_place
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.remedies import given, loader_made, optimizer_made
-from lowres.doctor.reschedule import schedule_made
+from lowres.doctor.remedies.optimizers import in_sgd_s_place
+from lowres.doctor.remedies.places import given, loader_made, optimizer_made
+from lowres.doctor.remedies.schedules import schedule_made
 from lowres.doctor.setup import Setup
 
 PRIOR = "a prior by optimizer, batch, norms and weights; public cases: up to 85 points"

@@ -3,8 +3,8 @@
 import ast
 
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.reschedule import add_cosine, start_stepping
-from lowres.doctor.scopes import home
+from lowres.doctor.remedies.schedules import add_cosine, start_stepping
+from lowres.doctor.remedies.scopes import home
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import last_name
 

@@ -5,10 +5,10 @@ import torch
 
 from lowres.doctor.checks.data import assigned_transform, in_loop
 from lowres.doctor.findings import Found, check
-from lowres.doctor.mend_pixels import one_order
-from lowres.doctor.mend_splits import apart, at_random, own_copy, own_transform
-from lowres.doctor.mend_transforms import IMAGENET, same_preparation, statistics_of_the_weights
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.remedies.pixels import one_order
+from lowres.doctor.remedies.splits import apart, at_random, own_copy, own_transform
+from lowres.doctor.remedies.transforms import IMAGENET, same_preparation, statistics_of_the_weights
 from lowres.doctor.setup import Setup
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowres.doctor.findings import Finding
-from lowres.doctor.mend import mend
+from lowres.doctor.patching.mend import mend
 from lowres.doctor.proof.shortening import shorten
 from lowres.doctor.source import Source
 

@@ -4,8 +4,8 @@ import ast
 
 from lowres.doctor.calls import argument
 from lowres.doctor.findings import Fix
-from lowres.doctor.remedies import given, optimizer_made
-from lowres.doctor.scopes import spell
+from lowres.doctor.remedies.places import given, optimizer_made
+from lowres.doctor.remedies.scopes import spell
 from lowres.doctor.setup import Setup
 
 CONVOLUTIONAL = ("residual", "depthwise", "densely", "plain deep network with norms")

@@ -6,7 +6,7 @@ import torch
 from lowres.doctor.checks.architecture import chance, linear, mixed, patches, resolution
 from lowres.doctor.checks.norms import momentum, shared, tiny_batches, untracked, vanishing
 from lowres.doctor.findings import Place, apply
-from lowres.doctor.mend_layers import norms
+from lowres.doctor.remedies.layers import norms
 from lowres.doctor.trace import Seen
 
 RESNET = """\

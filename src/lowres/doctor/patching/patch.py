@@ -14,9 +14,9 @@ from typing import Any
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
-from lowres.doctor.edits import OF_STATEMENTS, Edit, Span, Unpatchable
-from lowres.doctor.insertions import with_elements, with_keyword, without_keyword
-from lowres.doctor.marks import REMOVED, finished, is_mark, mark, removal
+from lowres.doctor.patching.edits import OF_STATEMENTS, Edit, Span, Unpatchable
+from lowres.doctor.patching.insertions import with_elements, with_keyword, without_keyword
+from lowres.doctor.patching.marks import REMOVED, finished, is_mark, mark, removal
 
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 Suite = cst.SimpleStatementSuite

@@ -2,9 +2,9 @@
 
 import ast
 
-from lowres.doctor.edits import Edit
-from lowres.doctor.origins import argument, chain, dataset_call, name_in_reach
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import RANDOM, Pipeline
+from lowres.doctor.remedies.origins import argument, chain, dataset_call, name_in_reach
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, parent
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from lowres.doctor.calls import argument, called, last_name
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix
-from lowres.doctor.remedies import declaration
-from lowres.doctor.scopes import home, known, owner, spell, statement
+from lowres.doctor.patching.edits import Edit
+from lowres.doctor.remedies.places import declaration
+from lowres.doctor.remedies.scopes import home, known, owner, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 from lowres.doctor.trace import Event

@@ -5,10 +5,10 @@ import ast
 from torch.optim import lr_scheduler
 
 from lowres.doctor.calls import argument
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.rates import Rates, simulate
-from lowres.doctor.remedies import (
+from lowres.doctor.remedies.places import (
     Made,
     batch_loop,
     epoch_loop,
@@ -18,7 +18,7 @@ from lowres.doctor.remedies import (
     optimizer_made,
     optimizer_step,
 )
-from lowres.doctor.scopes import home, known, spell, statement, unused
+from lowres.doctor.remedies.scopes import home, known, spell, statement, unused
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Source
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lowres.doctor.findings import Fix, Place
-from lowres.doctor.mend_layers import nn_prefix, sources
 from lowres.doctor.network import Layer, Network
-from lowres.doctor.origins import number_of, targets
+from lowres.doctor.remedies.layers import nn_prefix, sources
+from lowres.doctor.remedies.origins import number_of, targets
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowres.doctor.clashes import clash
-from lowres.doctor.edits import Edit, Unpatchable
 from lowres.doctor.findings import Finding, Fix
-from lowres.doctor.patch import patched
+from lowres.doctor.patching.clashes import clash
+from lowres.doctor.patching.edits import Edit, Unpatchable
+from lowres.doctor.patching.patch import patched
 from lowres.doctor.source import Source
 from lowres.errors import UserError
 

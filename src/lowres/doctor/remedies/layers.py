@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix, Place
 from lowres.doctor.network import look
-from lowres.doctor.origins import argument, enclosing_function
+from lowres.doctor.patching.edits import Edit
+from lowres.doctor.remedies.origins import argument, enclosing_function
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name, parent
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from lowres.doctor.findings import Finding, Fix, Place
-from lowres.doctor.mend import mend
-from lowres.doctor.mended_file import mended_path, write_mended
+from lowres.doctor.patching.mend import mend
+from lowres.doctor.patching.mended_file import mended_path, write_mended
 from lowres.doctor.source import Source, read
 from lowres.errors import UserError
 

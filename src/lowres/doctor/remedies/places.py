@@ -7,9 +7,9 @@ import ast
 from dataclasses import dataclass
 
 from lowres.doctor.calls import argument, called, last_name
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Place
-from lowres.doctor.scopes import bound_in, home, known, same, statement
+from lowres.doctor.patching.edits import Edit
+from lowres.doctor.remedies.scopes import bound_in, home, known, same, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Loop, Source, parent
 

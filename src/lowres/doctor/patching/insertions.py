@@ -5,7 +5,7 @@ from typing import Any
 
 import libcst as cst
 
-from lowres.doctor.edits import Edit, Unpatchable
+from lowres.doctor.patching.edits import Edit, Unpatchable
 
 Spaced = cst.BaseParenthesizableWhitespace
 NONE = cst.SimpleWhitespace("")

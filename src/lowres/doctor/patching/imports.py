@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lowres.doctor.edits import Edit
+from lowres.doctor.patching.edits import Edit
 
 Import = ast.Import | ast.ImportFrom
 

@@ -3,8 +3,8 @@
 import ast
 
 from lowres.doctor.findings import Fix, Place
-from lowres.doctor.origins import dataset_argument, enclosing_function, loader_call, targets
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.remedies.origins import dataset_argument, enclosing_function, loader_call, targets
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Source, called, last_name, parent
 

@@ -8,13 +8,11 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix
-from lowres.doctor.origins import argument, dataset_argument, dataset_call, definition, loader_call
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import RANDOM, Pipeline
-from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source, called
-from lowres.doctor.transforms import (
+from lowres.doctor.remedies.origins import argument, dataset_argument, dataset_call, definition, loader_call
+from lowres.doctor.remedies.transform_lists import (
     augmenting_name,
     compose_of,
     element_of,
@@ -24,6 +22,8 @@ from lowres.doctor.transforms import (
     spelled,
     taken_out,
 )
+from lowres.doctor.setup import Setup
+from lowres.doctor.source import Source, called
 
 CROP = "transforms.RandomCrop({size}, padding={padding})"
 FLIP = "transforms.RandomHorizontalFlip()"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowres.doctor.edits import Edit, Unpatchable
-from lowres.doctor.patch import apply, patched
+from lowres.doctor.patching.edits import Edit, Unpatchable
+from lowres.doctor.patching.patch import apply, patched
 from lowres.doctor.source import Source
 
 HERE = Path(__file__).parent

@@ -9,8 +9,8 @@ from lowres.doctor.checks.honesty import counted
 from lowres.doctor.checks.labels import head, meaningless
 from lowres.doctor.checks.splits import channels, missing_classes, overlap, shared_dataset
 from lowres.doctor.findings import apply
-from lowres.doctor.mend_pixels import labels_in_place, one_order
-from lowres.doctor.mend_splits import own_transform
+from lowres.doctor.remedies.pixels import labels_in_place, one_order
+from lowres.doctor.remedies.splits import own_transform
 
 PLAIN = """\
 import copy

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterable
 
-from lowres.doctor.edits import INSERTIONS, OF_STATEMENTS, Edit, Span
+from lowres.doctor.patching.edits import INSERTIONS, OF_STATEMENTS, Edit, Span
 from lowres.doctor.source import Source
 
 

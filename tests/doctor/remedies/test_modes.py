@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from lowres.doctor.findings import apply
-from lowres.doctor.mend_modes import divided_by_images
+from lowres.doctor.remedies.modes import divided_by_images
 from lowres.doctor.source import Source
 
 SHARED = (

@@ -2,11 +2,11 @@
 
 import ast
 
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix
-from lowres.doctor.mend_layers import sources
-from lowres.doctor.origins import argument, dataset_call, loader_call, number_of
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.remedies.layers import sources
+from lowres.doctor.remedies.origins import argument, dataset_call, loader_call, number_of
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source
 

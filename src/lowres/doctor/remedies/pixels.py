@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from lowres.doctor.edits import Edit
 from lowres.doctor.findings import Fix
-from lowres.doctor.mend_layers import sources
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.remedies.layers import sources
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name, parent
 

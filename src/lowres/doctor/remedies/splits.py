@@ -5,8 +5,8 @@ import ast
 from torch.utils.data import Dataset
 
 from lowres.doctor.findings import Fix
-from lowres.doctor.mend_transforms import plain_transform, subset_statement
-from lowres.doctor.origins import (
+from lowres.doctor.pipeline import RANDOM, Pipeline
+from lowres.doctor.remedies.origins import (
     argument,
     chain,
     dataset_argument,
@@ -16,10 +16,10 @@ from lowres.doctor.origins import (
     name_in_reach,
     targets,
 )
-from lowres.doctor.pipeline import RANDOM, Pipeline
+from lowres.doctor.remedies.transform_lists import elements, resolved
+from lowres.doctor.remedies.transforms import plain_transform, subset_statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name
-from lowres.doctor.transforms import elements, resolved
 
 SORTS = ("argsort", "sorted")
 

@@ -5,8 +5,8 @@ import ast
 import pytest
 
 from lowres.doctor.findings import apply
-from lowres.doctor.remedies import declaration, given
-from lowres.doctor.scopes import known, same, spell, unused
+from lowres.doctor.remedies.places import declaration, given
+from lowres.doctor.remedies.scopes import known, same, spell, unused
 from lowres.doctor.source import Source
 
 CODE = """\

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lowres.doctor.findings import Finding
-from lowres.doctor.marks import MARK
-from lowres.doctor.mend import Mended, mend
 from lowres.doctor.notebook import rebuilt
+from lowres.doctor.patching.marks import MARK
+from lowres.doctor.patching.mend import Mended, mend
 from lowres.doctor.source import read
 from lowres.errors import UserError
 from lowres.files import atomic
