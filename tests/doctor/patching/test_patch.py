@@ -11,7 +11,7 @@ from lowres.doctor.patching.edits import Edit, Unpatchable
 from lowres.doctor.patching.patch import apply, patched
 from lowres.doctor.source import Source
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SCRIPTS = [path.read_text(encoding="utf-8") for path in sorted((HERE / "scripts").glob("*.py"))]
 
 
