@@ -31,6 +31,11 @@ def test_the_costliest_come_first_and_slow_ones_last():
     assert order == [2, 0, 1]
 
 
+def test_what_works_late_comes_after_what_works_at_once():
+    order, _, _ = affordable(QUICK, ALIKE, COSTS, 3000, 50_000, 128, 30, [False, True, False])
+    assert order == [2, 0, 1]
+
+
 def test_a_fix_that_makes_all_slow_is_left_out_of_a_small_budget():
     order, proxy, _ = affordable(HEAVY, [1.0, 16.0, 1.0], COSTS, 1100, 50_000, 128, 20)
     assert order == [2, 0]

@@ -18,6 +18,8 @@ TRIED = Proxy(images=32, epochs=1, test=32, batch=16)
 """The training by which the program's pace is measured."""
 TASTED = Proxy(images=16, epochs=1, test=16, batch=16)
 """The one by which a fix's is."""
+ALIKE = 2.0
+"""Paces that differ by less count as the same: so short a measurement tells no more."""
 
 
 @dataclass
@@ -156,11 +158,13 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
     if result["made_up"]:
         raise UserError("the images are not here, and stand-ins prove nothing: --data-dir names their folder")
     base = case.paces[()] = _pace(result)
+    plain = Job((), 0, TASTED)  # a first step is slower than others: it is compared with its like
     jobs = [Job((code,), 0, TASTED) for code in case.findings]
-    case.run(jobs, "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left), fresh)
+    case.run([plain, *jobs], "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left), fresh)
+    known = case.results.pop(plain, None)
     for one in jobs:
         taste = case.results.pop(one, None)
-        if taste is None:  # there was no time to measure it
+        if taste is None or known is None or not known["images"]:  # there was no time to measure it
             case.paces[one.codes] = base
             continue
         if taste["problem"] or not taste["images"]:
@@ -168,8 +172,8 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
             finding = case.findings.pop(one.codes[0])
             unproved.append(Unproved(finding.code, finding.fix.title if finding.fix else finding.title, why))
             continue
-        ratio = taste["train_seconds"] / taste["images"] / base.train
-        case.paces[one.codes] = base.slower(max(0.8, ratio) if not 0.6 < ratio < 1.5 else 1.0)
+        ratio = taste["train_seconds"] / taste["images"] / (known["train_seconds"] / known["images"])
+        case.paces[one.codes] = base.slower(ratio if ratio > ALIKE else 1.0)
     case.results.clear()
 
 

@@ -130,12 +130,19 @@ def chained(base: Pace, factors: Sequence[float]) -> list[Pace]:
 
 
 def affordable(
-    base: Pace, factors: Sequence[float], costs: Sequence[float], seconds: float, whole: int, batch: int, epochs: int
+    base: Pace,
+    factors: Sequence[float],
+    costs: Sequence[float],
+    seconds: float,
+    whole: int,
+    batch: int,
+    epochs: int,
+    late: Sequence[bool] = (),
 ) -> tuple[list[int], Proxy | None, int]:
     """Which fixes to try, on what, with how many seeds.
 
     Fixes that make each step much slower come last, since all that come after them are slow, too, and are the first
-    to be left out; then those that are expected to give least.
+    to be left out. Before them come those that work late in a training, of which a short one decides least.
 
     Args:
         base: The pace of the program as it is.
@@ -145,12 +152,14 @@ def affordable(
         whole: Images of the whole training set.
         batch: Of the program.
         epochs: Of the program.
+        late: Whether each fix works late in a training; none: no fix does.
 
     Returns:
         The fixes' places in `factors`, in the order in which they are added; the proxy, None if there is time for
         none; seeds.
     """
-    order = sorted(range(len(costs)), key=lambda i: (factors[i] > SLOWER, -costs[i]))
+    waits = list(late) or [False] * len(costs)
+    order = sorted(range(len(costs)), key=lambda i: (factors[i] > SLOWER, waits[i], -costs[i]))
     quick = [i for i in order if factors[i] <= SLOWER]
     for share, seeds, enough, chosen in (
         (FIRST, SEEDS, GOOD, order),

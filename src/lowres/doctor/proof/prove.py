@@ -1,8 +1,9 @@
 """Proves a report's fixes: runs the program with and without each, as long as a budget allows.
 
-Fixes are added one after another, the costliest first, so that each pair of neighbours is a trial with and without
-one fix, the first and the last are the program as it is and as it should be, and the gains add up. Each is looked at
-after a few seeds; what is decided gets no more of them, what is not gets more, or a longer training.
+Fixes are added one after another, the costliest first and those that work late last, so that each pair of neighbours
+is a trial with and without one fix, the first and the last are the program as it is and as it should be, and the gains
+add up. Each is looked at after a few seeds; what is decided gets no more of them, what is not gets more, or a longer
+training.
 """
 
 import os

@@ -10,7 +10,17 @@ from lowres.doctor.proof.jobs import Job
 from lowres.doctor.proof.limits import limits
 from lowres.doctor.proof.plan import Proxy, affordable, chained, largest, least
 from lowres.doctor.proof.variants import Unproved
-from lowres.doctor.proof.verdicts import Proof, Step, Without, compared, decided, differences_of, step_of
+from lowres.doctor.proof.verdicts import (
+    REGULARISING,
+    SCHEDULES,
+    Proof,
+    Step,
+    Without,
+    compared,
+    decided,
+    differences_of,
+    step_of,
+)
 from lowres.errors import UserError
 from lowres.ladder.looks import next_look
 from lowres.ladder.statistics import describe
@@ -33,11 +43,12 @@ def planned(case: Case, unproved: list[Unproved]) -> tuple[Chain, Proxy, int]:
     base = case.paces[()]
     factors = [case.paces[code,].train / base.train for code in codes]
     costs = [case.findings[code].cost for code in codes]
+    late = [case.findings[code].kind in (*REGULARISING, *SCHEDULES) for code in codes]
     epochs = case.epochs or 1_000
     seconds = case.left * case.crew.workers
 
     def make() -> dict[str, Any] | None:
-        order, proxy, seeds = affordable(base, factors, costs, seconds, case.whole, case.batch, epochs)
+        order, proxy, seeds = affordable(base, factors, costs, seconds, case.whole, case.batch, epochs, late)
         return {"chain": [codes[i] for i in order], "proxy": proxy.to_json(), "seeds": seeds} if proxy else None
 
     made = case.decide("plan", make)
