@@ -1,5 +1,7 @@
 """Facts of networks, against figures that were measured elsewhere."""
 
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -31,6 +33,17 @@ def test_a_stem_for_small_images_leaves_no_weight_without_gradient():
     model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
     network = look(model, images(32))
     assert (network.dead, network.share_below(2), network.last_map) == (0, 0, (4, 4))
+
+
+def test_frozen_layers_are_looked_at_as_if_they_were_not():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10)
+    )
+    free = look(copy.deepcopy(model), images(8))
+    model[0].requires_grad_(False)
+    model[2].requires_grad_(False)
+    assert look(model, images(8)).graph == free.graph
+    assert free.activations() == 2
 
 
 def test_gates_on_pooled_vectors_do_not_count():

@@ -127,7 +127,7 @@ class Network:
 
 
 def look(model: nn.Module, images: Tensor) -> Network:
-    """Passes a batch through a network, whose gradients, buffers and modes it changes: give it a copy.
+    """Passes a batch through a network, whose gradients, buffers, modes and frozen layers it changes: give it a copy.
 
     Args:
         model: A copy of the network.
@@ -137,6 +137,8 @@ def look(model: nn.Module, images: Tensor) -> Network:
     calls: Counter[str] = Counter()
     names = {id(module): name for name, module in model.named_modules()}
     model.train()
+    for parameter in model.parameters():  # what is frozen leaves no graph
+        parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     with _watched(model, names, layers, calls):
         scores = _scores(model(images))
         matrix = scores is not None and scores.dim() == 2

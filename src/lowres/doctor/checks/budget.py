@@ -114,13 +114,14 @@ def _loop_place(setup: Setup) -> Place | None:
 def impatient(setup: Setup) -> Found | None:
     """Training ends after a few epochs without a record, long before the schedule has come down.
 
-    While epochs are passed over, the network answers wrongly, so that no epoch is a record: where the program then
-    ends within a tenth of its epochs (and at most 15), its patience is that short.
+    While epochs are passed over, the network answers rightly in the third and wrongly from then on, so that no other
+    epoch is a record: where the program then ends within a tenth of its epochs (and at most 15), its patience is
+    that short.
     """
     epochs, seen = setup.epochs, setup.epochs_seen
-    if not epochs or epochs < 20 or seen >= epochs or setup.trace.ended or seen < 3:
+    if not epochs or epochs < 20 or seen >= epochs or setup.trace.ended or seen < 4:
         return None
-    patience = seen - 2
+    patience = seen - 3
     if patience > min(15, max(2, epochs // 10)) or not _breaks(setup):
         return None
     return Found(

@@ -24,9 +24,11 @@ def never_anneals(setup: Setup) -> Found | None:
 
     The schedule is stepped through the training as the loop steps it: a horizon that counts batches where the loop
     counts epochs, milestones beyond the last epoch, a cosine made for more epochs. Silent where weights are averaged,
-    or where the schedule restarts (LR106).
+    where the schedule restarts (LR106), or where no optimizer steps (TR522), beside which its pace would show.
     """
     rates = setup.rates
+    if setup.trace.count("backward") and not setup.trace.count("step"):
+        return None
     if (
         rates is None
         or not _simulated(setup)
