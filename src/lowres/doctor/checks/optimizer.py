@@ -145,10 +145,13 @@ def _is_argument(source: Source, name: str) -> bool:
     )
 
 
+SQUARE = re.compile(r"\*\*\s*2\b")
+
+
 def _by_hand(setup: Setup) -> bool:
     """Whether the source sums squares of parameters into its loss."""
     for source in (setup.source, *setup.files.values()):
-        if source is not None and any("parameters()" in line and "** 2" in line for line in source.lines):
+        if source is not None and any("parameters()" in line and SQUARE.search(line) for line in source.lines):
             return True
         for call in source.calls("norm", "pow", "square") if source is not None else ():
             if source is not None and any(

@@ -21,12 +21,22 @@ def sensible(setup: Setup, batch: int | None = None) -> tuple[float, float] | No
         # Momentum multiplies the step by 1 / (1 - momentum); the prior is for momentum 0.9.
         gain = (1 - setup.momentum) / 0.1
         low, high = (0.001, 0.03) if setup.pretrained else (0.02, 0.4) if normed else (0.005, 0.05)
+        if setup.pretrained and _head_alone(setup):
+            high = 0.3
         share = batch / 128
         return low * min(gain, 3) * min(share, 1), high * gain * max(min(share, 8), 0.25)
     if setup.algorithm in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax"):
         low, high = (1e-5, 1e-3) if setup.pretrained else (2e-4, 2e-3 if attends else 5e-3)
         return low, high * max(1.0, math.sqrt(batch / 128))
     return None
+
+
+def _head_alone(setup: Setup) -> bool:
+    """Whether less than a twentieth of the network is trained: a new head on weights that cannot be spoiled."""
+    groups = setup.optimizer.param_groups if setup.optimizer is not None else []
+    given = {id(one): one for group in groups for one in group["params"] if one.requires_grad}
+    whole = setup.network.parameters if setup.network is not None else 0
+    return 0 < sum(int(one.numel()) for one in given.values()) < 0.05 * whole
 
 
 def customary(setup: Setup, batch: int | None = None) -> float | None:
