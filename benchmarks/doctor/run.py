@@ -181,6 +181,7 @@ def main() -> None:
     accepted = expected.accepted(arguments.tool)
     tallies = [scoring.tally(outcome, accepted) for outcome in found]
     result = report.summarise(found, tallies)
+    result["sources"] = fingerprint(arguments.tool)[:24]  # a later doctor may answer otherwise
     result["machine"] = manifest.describe(torch.device("cpu"))
     if arguments.tool != "doctor" and arguments.tool_path:
         path = [str(arguments.tool_path)]
