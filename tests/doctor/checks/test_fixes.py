@@ -77,6 +77,12 @@ FIXES = {
         [(SCHEDULE, ""), ("    scheduler.step()\n", "")],
         "val_acc)\n    scheduler.step()\n",
     ),
+    "no schedule, and epochs that are named after the optimizer": (
+        "plain",
+        "LR103",
+        [("EPOCHS = 12\n", ""), (SCHEDULE, "EPOCHS = 12\n"), ("    scheduler.step()\n", "")],
+        "best = 0\nscheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)\nfor epoch",
+    ),
     "no schedule in classes": (
         "classes",
         "LR103",

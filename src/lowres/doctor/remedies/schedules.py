@@ -65,12 +65,33 @@ def add_cosine(setup: Setup) -> Fix:
         attribute = built.name.startswith("self.")
         target = f"self.{name}" if attribute else name
         horizon = epochs_text(setup, source, built.statement, end)
+        loop = _named_later(setup, built) if horizon and horizon.isdigit() else None
+        if loop is not None:
+            horizon = epochs_text(setup, source, loop)
         made_of = cosine(setup, source, built.name, horizon) if horizon else None
         step = step_each(setup, built, target, EPOCH) if isinstance(built.target, ast.Name) or attribute else None
         if made_of is not None and step is not None:
-            return source.fix(title, source.after(built.statement, f"{target} = {made_of[0]}", *made_of[1:]), step)
+            code_of = (f"{target} = {made_of[0]}", *made_of[1:])
+            made = source.after(built.statement, *code_of) if loop is None else source.before(loop.lineno, *code_of)
+            return source.fix(title, made, step)
     fix = _before_the_loop(setup, title)
     return fix if fix is not None else Fix(title, code=code)
+
+
+def _named_later(setup: Setup, built: Made) -> ast.stmt | None:
+    """The loop over epochs, where their number has a name there and none yet where the optimizer is made.
+
+    A number would stay behind when somebody, or another fix, changes that name.
+    """
+    found = epoch_loop(setup)
+    if found is None or found[0] is not built.source or not isinstance(found[1], ast.For):
+        return None
+    loop = found[1]
+    beside = home(loop) is home(built.statement) and loop.lineno > (built.statement.end_lineno or 0)
+    if not beside or not known(built.source, built.name, loop):
+        return None
+    named = epochs_text(setup, built.source, loop)
+    return loop if named and not named.isdigit() else None
 
 
 def _before_the_loop(setup: Setup, title: str) -> Fix | None:
