@@ -117,8 +117,8 @@ class Ladder:
 
         Times of a schedule are shares of the run and shrink with it, all but the warm-up: how many steps a network
         takes to settle does not depend on how many follow. A shortened run warms up for as many as the full one, at
-        most for `LONGEST_WARMUP` of itself. (At a 90th of its length, four steps of warm-up in place of 352, an
-        XResNet-20 dies at 10 %.)
+        most for `LONGEST_WARMUP` of itself. A warm-up of a few steps can end a deep
+        network's training before it has begun.
 
         Args:
             epochs: Of the base recipe. Rungs that set the epochs keep their ratio to it.
