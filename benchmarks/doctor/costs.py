@@ -7,29 +7,37 @@ Programs train as trials of `lowres doctor --prove` do: their own loops, on fewe
 equal draws wherever they are equal, and figures on test images. A fault of the number of epochs keeps its share of
 them. With `--fixed`, the doctor's fixed program is a third, which tells how much of the cost its fixes bring back.
 
+`--narrow` makes networks thin. A program whose code is the clean one's has its trials.
+
 Trials are kept in the work folder, so that what was stopped goes on. Programs that need weights from ImageNet are
 left out.
 """
 
 import argparse
+import ast
+import dataclasses
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import expected
 import torch
 from bases import SCRATCH, clean
+from narrow import narrowed
 from programs import Program, single_faults, write
+from run import fingerprint
 
 from lowres.doctor import examine_script
 from lowres.doctor.patching.mend import mend
 from lowres.doctor.proof.jobs import Crew, Result, shelf
 from lowres.doctor.proof.shortening import shorten
 from lowres.doctor.source import read
+from lowres.files import write_text
 from lowres.ladder.statistics import describe
 from lowres.runs import manifest
 
@@ -57,21 +65,40 @@ def request(file: Path, text: str, arguments: argparse.Namespace, epochs: int, s
 
 
 def texts(program: Program, folder: Path, arguments: argparse.Namespace) -> dict[str, tuple[Path, str, int]]:
-    """The clean, the faulty and, if asked for, the fixed program: file, shortened source, epochs."""
+    """The clean, the faulty and, if asked for, the fixed program: file, shortened source, epochs.
+
+    A program whose code is the clean one's is the clean one, so that one trial serves both.
+    """
     base = clean(program.source.base, program.source.style.name)
     whole = int(base.value("epochs"))
     clean_file = folder / f"clean-{program.source.base}-{program.source.style.name}{program.source.style.suffix}"
     faulty_file = folder / str(program.entry()["file"])
     made = {"clean": (clean_file, read(clean_file).text), "faulty": (faulty_file, read(faulty_file).text)}
     if arguments.fixed:
-        report = examine_script(faulty_file, data_dir=arguments.data_dir)
-        made["fixed"] = (faulty_file, mend(read(faulty_file), report.findings).text)
-    found = {}
+        made["fixed"] = (faulty_file, fixed(faulty_file, arguments))
+    found: dict[str, tuple[Path, str, int]] = {}
     for name, (file, text) in made.items():
-        own = whole if name == "clean" else int(program.source.value("epochs"))
-        epochs = max(1, round(arguments.epochs * own / whole))
-        found[name] = (file, shorten(text, own, epochs).text, epochs)
+        own = int(dataclasses.replace(program.source, text=text).value("epochs"))
+        epochs = max(1, round(arguments.epochs * min(1.0, own / whole)))
+        short = shorten(narrowed(text, program.source.base) if arguments.narrow else text, own, epochs).text
+        same = name != "clean" and _code(short) == _code(found["clean"][1])
+        found[name] = found["clean"] if same else (file, short, epochs)
     return found
+
+
+def fixed(file: Path, arguments: argparse.Namespace) -> str:
+    """What `lowres doctor --fix` makes of a program; kept for as long as the doctor stays the same."""
+    kept = file.parent / f"fixed-{fingerprint('doctor')[:12]}" / f"{file.stem}.py"
+    if not kept.exists():
+        report = examine_script(file, data_dir=arguments.data_dir)
+        kept.parent.mkdir(exist_ok=True)
+        write_text(kept, mend(read(file), report.findings).text)
+    return kept.read_text(encoding="utf-8")
+
+
+def _code(text: str) -> str:
+    """A program without its comments and blanks."""
+    return ast.dump(ast.parse(text))
 
 
 def measure(program: Program, folder: Path, crew: Crew, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -124,6 +151,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of the clean program")
     parser.add_argument("--test", type=int, default=1000, help="images to evaluate on")
     parser.add_argument("--batch", type=int, default=0, help="at most so many images a step; 0: as they are")
+    parser.add_argument("--narrow", action="store_true", help="networks of a quarter of their width")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--seconds", type=float, default=1800.0, help="that a trial may take")
@@ -138,6 +166,9 @@ def main() -> None:
     pairs = {(one.source.base, one.source.style.name) for one in programs}
     bases = [Program(f"clean-{base}-{style}", "clean", clean(base, style)) for base, style in sorted(pairs)]
     write(folder, [*programs, *bases])
+    if arguments.fixed:
+        with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
+            list(pool.map(lambda one: fixed(folder / one.entry()["file"], arguments), programs))
     kept, _ = shelf(arguments.work / "trials")
     crew = Crew(arguments.workers, kept)
     rows: list[dict[str, Any]] = []
@@ -155,7 +186,7 @@ def main() -> None:
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:
     """The table with what it was measured on, a line a program."""
-    size = {name: getattr(arguments, name) for name in ("images", "epochs", "test", "batch", "seeds")}
+    size = {name: getattr(arguments, name) for name in ("images", "epochs", "test", "batch", "narrow", "seeds")}
     head = json.dumps({"size": size, "machine": manifest.describe(torch.device("cpu"))}, indent=1)
     body = ",\n  ".join(json.dumps(row) for row in rows)
     path.write_text(f'{head[:-2]},\n "operators": [\n  {body}\n ]\n}}\n', encoding="utf-8")

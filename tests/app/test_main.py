@@ -40,7 +40,9 @@ def test_version(lowres):
 
 
 def examples(text):
-    return [line.strip() for line in text.splitlines() if re.match(r" *lowres \w", line)]
+    lines = [line for line in text.splitlines() if re.match(r" *lowres \w", line)]
+    assert len({line.index("lowres") for line in lines}) <= 1, "examples stand in one column"
+    return [line.strip() for line in lines]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -36,7 +36,7 @@ def test_programs_are_cut_alike_and_a_fault_of_the_epochs_keeps_its_share(tmp_pa
     program = next(one for one in costs.chosen([], costs.SCRATCH) if one.faults[0].touches == "budget")
     base = costs.clean(program.source.base, program.source.style.name)
     write(tmp_path, [program, Program(f"clean-{base.base}-{base.style.name}", "clean", base)])
-    found = costs.texts(program, tmp_path, argparse.Namespace(fixed=False, epochs=10))
+    found = costs.texts(program, tmp_path, argparse.Namespace(fixed=False, narrow=False, epochs=10))
     share = program.source.value("epochs") / base.value("epochs")
     assert found["clean"][2] == 10
     assert found["faulty"][2] == max(1, round(10 * share))

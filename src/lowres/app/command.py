@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import dataclasses
+import inspect
 import io
 import json
 import re
@@ -42,6 +43,7 @@ def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = No
                 args=list(words),
                 default=default,
                 prog=f"lowres {shown or verb}",
+                description=described(kind),
                 return_unknown_args=True,
                 use_underscores=False,
             )
@@ -56,6 +58,11 @@ def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = No
             raise unknown("option", name, known, f"`lowres {verb} --help` shows the options")
         raise UserError(f"{rest[0]!r} is too much: `lowres {verb} --help` shows what it takes")
     return typing.cast("T", values)
+
+
+def described(kind: type) -> str:
+    """What a docstring says before its sections, with its lines and indents as they are."""
+    return (inspect.getdoc(kind) or "").partition("\n\nAttributes:")[0]
 
 
 def option_names(kind: type, prefix: str = "--") -> list[str]:
