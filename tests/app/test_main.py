@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,13 @@ def test_with_debug_the_error_itself_comes_through(words):
         main(words)
 
 
+def test_debug_behind_dashes_belongs_to_the_script(monkeypatch):
+    seen = []
+    monkeypatch.setattr("lowres.app.main._run", lambda words: seen.append(words) or 0)
+    main(["doctor", "train.py", "--debug", "--", "--debug", "--epochs", "2"])
+    assert seen == [["doctor", "train.py", "--", "--debug", "--epochs", "2"]]
+
+
 def test_debug_shows_the_traceback_and_is_no_option_of_the_verb():
     done = shell("trian", "--debug")
     assert done.returncode != 0
@@ -142,6 +150,19 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
         writer.stdout.close()
         assert writer.stderr.read() == ""
     assert writer.returncode == 0
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("words", [["--version"], ["train", "--help"], ["recipes", "digits", "--json"]])
+def test_an_output_that_is_full_is_told_in_a_line(words):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with FULL.open("w") as full:
+        command = [sys.executable, "-m", "lowres.app.main", *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (2, "lowres: output: No space left on device\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")

@@ -82,6 +82,9 @@ def test_a_name_in_capitals_is_that_network(lowres):
         (("resnet20", "--image-size", "-5"), "-5"),
         (("resnet20", "--model-options", "shortcut"), "is not of the form NAME=VALUE"),
         (("resnet20", "--model-options", "shortcutt=B"), "did you mean 'shortcut'?"),
+        (("resnet20", "--model-options", "channels=abc"), "channels must be a whole number above zero, not 'abc'"),
+        (("resnet20", "--model-options", "classes=5"), "classes is no option of a network here: use --classes"),
+        (("resnet20", "--model-options", "seed=1"), "seed is no option of a network here: leave it out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

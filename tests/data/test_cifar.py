@@ -1,3 +1,4 @@
+import contextlib
 import io
 import os
 import pickle
@@ -237,6 +238,17 @@ def test_an_npz_may_hold_planes_first_and_flat_labels(small10, tmp_path):
         **{f"y_{split}": y.astype(np.uint8) for split, y in small10.labels.items()},
     )
     np.testing.assert_array_equal(load_cifar(small10.spec, path).test.images, small10.images["test"])
+
+
+def test_an_npz_with_a_wrong_byte_anywhere_says_so(small10, tmp_path):
+    path = small10.npz(tmp_path)
+    with np.load(path) as arrays:
+        np.savez_compressed(path, **dict(arrays))
+    whole = path.read_bytes()
+    for place in range(40, len(whole), len(whole) // 60):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with contextlib.suppress(UserError):  # a few bytes mean nothing: times, attributes
+            load_cifar(small10.spec, tmp_path)
 
 
 def test_a_damaged_npz_says_so(small10, tmp_path):

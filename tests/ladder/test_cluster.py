@@ -91,7 +91,8 @@ def test_a_folder_keeps_the_checkpoint_before(tmp_path):
     assert (tmp_path / "checkpoint.previous.pt").read_bytes() == b"1"
     assert Folder.pack(tmp_path, but={"history.jsonl": b"x"}).files == {"checkpoint.pt": b"2"}
     (tmp_path / "checkpoint.pt").unlink()
-    assert Folder.pack(tmp_path).files["checkpoint.pt"] == b"1"
+    spare = Folder.pack(tmp_path, spare=True)
+    assert spare.files["checkpoint.previous.pt"] == b"1"
 
 
 @pytest.mark.parametrize(

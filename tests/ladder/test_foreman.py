@@ -8,7 +8,9 @@ from lowres.ladder import Ladder, Rung, plan
 from lowres.ladder import foreman as foreman_module
 from lowres.ladder.crew import Begun, Busy, Done, EpochOver, Failed, Lost
 from lowres.ladder.foreman import TRIES, Foreman
+from lowres.observers.history import History
 from lowres.recipes import Recipe, to_dict
+from lowres.training.events import EpochDone
 
 LADDER = Ladder("two", Recipe(epochs=4), (Rung("a"), Rung("b", {"label_smoothing": 0.1})))
 
@@ -92,6 +94,22 @@ def test_no_cell_is_begun_that_would_be_late(tmp_path):
     assert crew.taken == [("a", 0)]
     assert foreman.late
     crew, foreman, _ = climb(tmp_path, lambda cell, _: [Done(cell)], deadline=time.monotonic() + 100)
+    assert crew.taken == [("b", 0)]
+    assert not foreman.late
+
+
+def test_a_cell_that_was_begun_needs_the_rest_of_its_time_only(tmp_path):
+    (first, second) = plan(LADDER, range(1), tmp_path).missing
+    finish(tmp_path, first)
+    folder = tmp_path / "cells" / second.name / "run"
+    folder.mkdir(parents=True)
+    write_json(folder / "recipe.json", to_dict(second.recipe))
+    write_json(folder / "manifest.json", {"outcome": "running"})
+    (folder / "checkpoint.pt").touch()
+    history = History(folder / "history.jsonl")
+    for epoch in (1, 2, 3):
+        history(EpochDone(epoch, 1.0, 50.0, 1.0, 50.0, "test", 0.1, 1000.0, 10.0))
+    crew, foreman, _ = climb(tmp_path, lambda cell, _: [Failed(cell, "", 1)], deadline=time.monotonic() + 15)
     assert crew.taken == [("b", 0)]
     assert not foreman.late
 

@@ -118,11 +118,21 @@ def test_what_a_line_means(mini, tmp_path):
         ({"epoch": 2, "seconds": 1.5}, EpochOver(cell, 2, 1.5)),
         ({"done": True}, Done(cell)),
         ({"failed": "why", "code": 2}, Failed(cell, "why", 2)),
-        (None, Lost(cell, "its worker died (exit code None)")),
     ):
         worker.cell = cell
         assert worker.understand(said) == expected
         assert worker.cell == (cell if isinstance(expected, EpochOver) else None)
+
+
+def test_the_end_of_a_process_that_was_replaced_is_not_that_of_the_new_one(mini, tmp_path):
+    worker = pool_module._Worker(Errand(tmp_path), [0], 1, None)
+    (cell, *_) = plan(mini, range(1), tmp_path).missing
+    worker.cell = cell
+    worker._process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    assert worker.understand({"gone": worker._process.pid + 1}) is None
+    assert worker.cell == cell
+    assert worker.understand({"gone": worker._process.pid}) == Lost(cell, "its worker died (exit code 3)")
+    assert worker.cell is None
 
 
 def test_cores_are_shared_out_evenly(monkeypatch):

@@ -86,6 +86,14 @@ def test_verdicts(gains, word):
     assert found.word == word
 
 
+@pytest.mark.parametrize("later", [[-40.0, 0.49], [-1.5, -0.9]])
+def test_a_later_look_cannot_turn_a_gain_into_a_loss(later):
+    first = [0.50, 0.52, 0.51]
+    assert [judge([gains], 0.2, first_look=3)[0].word for gains in (first, first + later)] == ["pays", "pays"]
+    losses = [-gain for gain in first + later]
+    assert judge([losses], 0.2, first_look=3)[0].word == "harms"
+
+
 def test_a_rung_is_judged_by_what_holms_correction_leaves():
     gains = [0.5, 0.2, 0.6, 0.3, 0.4]
     (alone,) = judge([gains], 0.1)

@@ -8,9 +8,10 @@ from PIL import Image
 from rich.console import Console
 
 from lowres.errors import UserError
-from lowres.ladder import load_ladder
+from lowres.ladder import Ladder, Rung, load_ladder
 from lowres.ladder.picture import draw_ladder
 from lowres.ladder.table import from_json, make_table
+from lowres.recipes import Recipe
 
 
 def table(seeds=5, epochs=8, name="seresnet20"):
@@ -43,6 +44,15 @@ def test_every_table_says_what_its_figures_are_of(form):
         assert part in text
     for rung in load_ladder("seresnet20").rungs:
         assert rung.name in text
+
+
+def test_a_table_says_where_the_test_was_augmented():
+    base = Recipe(epochs=4)
+    rungs = (Rung("one view"), Rung("two", {"tta": "mirror"}))
+    figures = {rung.name: {0: 90.0} for rung in rungs}
+    found = make_table(Ladder("views", base, rungs), figures, range(1), 0.2)
+    assert "in percent, with test-time augmentation of some rungs (mirror), on cifar10" in found.caption
+    assert "augmentation" not in table().caption
 
 
 @pytest.mark.parametrize(

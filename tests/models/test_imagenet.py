@@ -1,3 +1,4 @@
+import json
 import urllib.error
 
 import pytest
@@ -82,3 +83,11 @@ def test_constants_come_from_the_weights_own_metadata(tmp_path):
     assert imagenet.constants_of("torchvision:resnet18", tmp_path / name) == (mean, std)
     with pytest.raises(UserError, match="--mean and --std"):
         imagenet.constants_of("torchvision:resnet18", tmp_path / "mine.pth")
+
+
+def test_a_file_of_ours_says_its_constants_whatever_it_is_called(tmp_path):
+    facts = json.dumps({"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]})
+    for name in ("model.safetensors", "other.safetensors"):
+        save_file({"x": torch.zeros(1)}, tmp_path / name, metadata={"lowres": facts})
+        for model in ("resnet20", "torchvision:resnet18", "timm:resnet10t"):
+            assert imagenet.constants_of(model, tmp_path / name) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))

@@ -53,6 +53,13 @@ def test_published_figures_keep_their_owner():
         ("resnet20", {"channels": 1.5}, "channels must be a whole number above zero, not 1.5"),
         ("xresnet20", {"padding": "valid"}, "unknown padding 'valid'"),
         ("xresnet20", {"projection": "all"}, "unknown projection 'all'"),
+        (
+            "xresnet20",
+            {"shortcut_norm": "no"},
+            "is 'no', but must be of the kind of its default, True",
+        ),
+        ("speednet_s", {"width": "wide"}, "width of speednet_s is 'wide'"),
+        ("speednet_s", {"width": True}, "width of speednet_s is True"),
         ("mxresnet20", {"activation": "relu"}, "unknown option of mxresnet20 'activation'"),
     ],
 )

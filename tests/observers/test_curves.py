@@ -121,9 +121,10 @@ def test_a_drawing_that_fails_leaves_the_last_picture_and_no_rest(tmp_path, epoc
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_picture_that_a_viewer_holds_does_not_end_the_run(epochs, started, run, monkeypatch):
+@pytest.mark.parametrize("error", [PermissionError("in use by another process"), OSError(28, "No space left")])
+def test_a_picture_that_cannot_be_written_does_not_end_the_run(epochs, started, run, monkeypatch, error):
     def held(*_arguments, **_options):
-        raise PermissionError("in use by another process")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr("lowres.observers.curves.draw_curves", held)

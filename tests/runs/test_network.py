@@ -153,3 +153,29 @@ def test_parts_and_classes():
     assert (len(small.train), len(small.test)) == (50, 20)
     with pytest.raises(UserError, match="asked for"):
         part(some, 10**6, 0)
+
+
+def test_a_resumed_probe_learns_from_the_same_features(tmp_path):
+    model = "torchvision:shufflenet_v2_x0_5"
+    file = tmp_path / "backbone.pth"
+    torch.save(imagenet.build(model, seed=5).state_dict(), file)
+    recipe = dataclasses.replace(SMALL, model=model, probe=True, weights=str(file), optimizer=Optimizer(lr=0.1))
+    whole = train(recipe, out=tmp_path / "whole", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, out=tmp_path / "cut", device="cpu", observers=[stop])
+    (path,) = (tmp_path / "cut").iterdir()
+    resumed = train(resume=path, device="cpu")
+    assert (resumed.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+    assert [e.accuracy for e in resumed.history()] == [e.accuracy for e in whole.history()]
+
+
+def test_a_short_training_is_not_taken_for_one_on_other_images(tmp_path):
+    digits = load_dataset("digits", None, image_size=8)
+    recipe = dataclasses.replace(SMALL, epochs=1)
+    low, high = (part(of_classes(digits, labels), 400, 100) for labels in (range(5), range(5, 10)))
+    first, _ = brief(recipe, low, device="cpu", kept=tmp_path / "kept.json")
+    again, network = brief(recipe, low, device="cpu", kept=tmp_path / "kept.json")
+    assert network is None
+    assert again == first
+    _, network = brief(recipe, high, device="cpu", kept=tmp_path / "kept.json")
+    assert network is not None

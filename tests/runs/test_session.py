@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -208,7 +209,13 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_last_epoch(small, tmp_path, 
                 raise OSError(28, "No space left on device")
         return write(self, data)
 
+    def making(*args, make=tempfile.mkstemp, **options):
+        if full["at"] <= 0:  # and it stays full
+            raise OSError(28, "No space left on device")
+        return make(*args, **options)
+
     monkeypatch.setattr(Path, "write_bytes", writing)
+    monkeypatch.setattr(tempfile, "mkstemp", making)
     with pytest.raises(UserError, match="No space left on device; the last good checkpoint is kept"):
         train(small, out=tmp_path, device="cpu")
     monkeypatch.undo()

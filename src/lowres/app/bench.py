@@ -59,10 +59,12 @@ def run(words: Sequence[str]) -> int:
     runs = [load_run(path) for path in asked.runs]
     keep_memory()
     found = bench(chosen, device=asked.device, seconds=asked.seconds, runs=runs)
+    if asked.out is not None:  # before anything can go wrong with the other file
+        write_json(asked.out, found)
     if before is not None:
         found["compared"] = compare(found, before, str(asked.compare))
-    if asked.out is not None:
-        write_json(asked.out, found)
+        if asked.out is not None:
+            write_json(asked.out, found)
     if asked.json:
         print_json(found)
     else:

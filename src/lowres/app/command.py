@@ -49,6 +49,7 @@ def parse(kind: type[T], words: Sequence[str], verb: str, default: T | None = No
             )
     except SystemExit as stop:
         if not stop.code:
+            sys.stdout.flush()
             raise
         raise UserError(f"{_in_one_line(message.getvalue())} (`lowres {verb} --help` shows the options)") from None
     if rest:

@@ -58,7 +58,7 @@ class CompareAdaptation:
     data: str = "cifar10"
     data_dir: Path | None = None
     image_size: int = 32
-    out: Path = Path("runs/compare-adaptation")
+    out: Path = Path("adaptations")
     device: str = "auto"
     json: bool = False
 

@@ -33,7 +33,7 @@ class Fetch:
     """
 
     name: tyro.conf.Positional[str]
-    data_dir: Path = field(default_factory=lambda: Path(os.environ.get("LOWRES_DATA_DIR", "data")))
+    data_dir: Path = field(default_factory=lambda: Path(os.environ.get("LOWRES_DATA_DIR") or "data"))
     mirror: tuple[str, ...] = ()
 
 

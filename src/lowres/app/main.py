@@ -3,6 +3,7 @@
 0: done. 1: a failed check. 2: bad input. 130: interrupted. A traceback is shown with `--debug` only.
 """
 
+import contextlib
 import importlib
 import os
 import signal
@@ -39,11 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    end = words.index("--") if "--" in words else len(words)  # what follows belongs to somebody's script
+    debug = "--debug" in words[:end]
+    words = [word for word in words[:end] if word != "--debug"] + words[end:]
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()  # here, where it can still be said that it could not be written
+        return code
     except UserError as error:
         if debug:
             raise
@@ -55,12 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lowres: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
     except OSError as error:  # what no layer foresaw, such as a full disk behind standard output
         if debug:
             raise
         print(f"lowres: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        _silence()
         return 2
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -81,11 +86,17 @@ def _run(words: list[str]) -> int:
     return code
 
 
+def _silence() -> None:
+    """Lets what standard output still holds go nowhere when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _help() -> str:
     lines = [
         "usage: lowres VERB [OPTIONS]",
         "",
-        "Trains small-image classifiers that match the papers.",
+        "Trains small-image classifiers that match the papers, says why yours falls short, shows which change paid.",
         "",
         *(f"  {verb:<19} {does}" for verb, does in VERBS.items()),
         "",
@@ -94,6 +105,7 @@ def _help() -> str:
         "  lowres train digits                                      nothing to download",
         "  lowres data fetch cifar10                                 170 MB into data/",
         "  lowres train resnet20-quick                               ResNet-20 on CIFAR-10 in 30 epochs",
+        "  lowres doctor train.py                                    why is my accuracy low?",
     ]
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import tyro
 from rich.table import Table
@@ -42,11 +43,14 @@ def run(words: Sequence[str]) -> int:
     names = list_models(asked.pattern)
     if not names:
         raise unknown("model", asked.pattern, list_models(), "`lowres models` lists them")
-    channels = int(asked.model_options.get("channels", 3))
+    for option in asked.model_options.keys() & {"classes", "seed"}:
+        remedy = "use --classes" if option == "classes" else "leave it out"
+        raise UserError(f"{option} is no option of a network here: {remedy}")
+    channels = asked.model_options.get("channels", 3)
     summaries: dict[str, Summary] = {}
     for name in names:
         model = create_model(name, classes=asked.classes, seed=0, **asked.model_options)
-        summaries[name] = summarise(model, asked.image_size, channels)
+        summaries[name] = summarise(model, asked.image_size, cast("int", channels))
     if asked.json:
         print_json([_plain(name, summary, layers=len(names) == 1) for name, summary in summaries.items()])
     elif asked.pattern.lower() in names:

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def read_npz(path: Path, spec: CifarSpec) -> Iterator[Part]:
                 if images.shape[-1] == 3:
                     images = images.transpose(0, 3, 1, 2)
                 yield Part(f"{path.name}: x_{split}", split, 0, images, labels, digest)
-    except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile) as error:
+    # RuntimeError: encrypted, or packed by a method that is not known here.
+    except (OSError, EOFError, ValueError, MemoryError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not an .npz of plain arrays, or a damaged one ({error})") from error
 
 
@@ -100,6 +102,8 @@ def read_parquet(folder: Path, spec: CifarSpec) -> Iterator[Part]:
                         decode_png(data.as_py(), f"{path.name}: image {start + i}") for i, data in enumerate(encoded)
                     ]
                     numbers = batch.column(labels).to_numpy(zero_copy_only=False)
+                    if numbers.dtype.kind not in "iu":
+                        raise UserError(f"{path}: column {labels!r} holds {numbers.dtype}, expected whole numbers")
                     yield Part(path.name, split, start, np.stack(pixels), numbers, digest)
                     start += len(pixels)
             except (pyarrow.ArrowException, OSError, KeyError) as error:

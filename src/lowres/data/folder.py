@@ -84,7 +84,7 @@ def read_image(path: Path, image_size: int) -> Array:
         with Image.open(path) as image:
             upright = _to_rgb(ImageOps.exif_transpose(image))
         square = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read as an image ({getattr(error, 'strerror', None) or error})") from error
     return np.asarray(square).transpose(2, 0, 1)
 

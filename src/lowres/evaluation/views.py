@@ -28,7 +28,7 @@ VIEWS: dict[str, tuple[tuple[View, float], ...]] = {
 
 
 def see(images: Tensor, view: View) -> Tensor:
-    """A view of images, (N, C, H, W): mirrored, shifted, the border repeated where nothing is left to show."""
+    """A view of images, (N, C, H, W): mirrored, shifted, the border reflected where nothing is left to show."""
     mirrored, down, right = view
     if mirrored:
         images = images.flip(3)

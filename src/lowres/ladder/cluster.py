@@ -94,7 +94,7 @@ class Cluster:
             guard.release()
             return Done(cell)
         begun = cells.begun(self._errand.out, cell)
-        folder = None if begun is None else Folder.pack(begun.folder)
+        folder = None if begun is None else Folder.pack(begun.folder, spare=True)
         options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "max_retries": 0}
         remote = self._ray.remote(**options)(train_away)
         stream = remote.remote(

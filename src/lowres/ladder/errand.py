@@ -19,12 +19,13 @@ from lowres.ladder.crew import BAD_INPUT, FAILED
 from lowres.runs import train
 from lowres.runs.checkpoint import NAME as CHECKPOINT
 from lowres.runs.checkpoint import PREVIOUS
-from lowres.runs.folder import CURVES, HISTORY, MANIFEST, MODEL, RECIPE
+from lowres.runs.folder import ADAPTATION, CURVES, HISTORY, MANIFEST, MODEL, RECIPE
+from lowres.training.allocator import keep_memory
 from lowres.training.events import EpochDone, Event
 from lowres.training.loop import Diverged
 
 # The order they are written in: what speaks of others comes after them. A run killed in between is whole.
-_FILES = (RECIPE, HISTORY, CURVES, MODEL, CHECKPOINT, MANIFEST)
+_FILES = (RECIPE, ADAPTATION, HISTORY, CURVES, MODEL, MANIFEST, CHECKPOINT)
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,15 @@ class Folder:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def pack(cls, folder: Path, but: Mapping[str, bytes] | None = None) -> Self:
-        """What is in a folder now, without files that are as in `but`; the older checkpoint where there is one only."""
-        found = {name: (folder / name).read_bytes() for name in _FILES if (folder / name).exists()}
-        if CHECKPOINT not in found and (folder / PREVIOUS).exists():
-            found[CHECKPOINT] = (folder / PREVIOUS).read_bytes()
+    def pack(cls, folder: Path, but: Mapping[str, bytes] | None = None, *, spare: bool = False) -> Self:
+        """What is in a folder now, without files that are as in `but`; with the older checkpoint, if asked."""
+        names = (PREVIOUS, *_FILES) if spare else _FILES
+        found = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
         return cls(folder.name, {name: content for name, content in found.items() if (but or {}).get(name) != content})
 
     def unpack(self, folder: Path) -> None:
         """Writes the files, each as a whole; the checkpoint that was there is kept beside the new one."""
-        for name in _FILES:
+        for name in (PREVIOUS, *_FILES):
             if name in self.files:
                 with atomic(folder / name, keep=folder / PREVIOUS if name == CHECKPOINT else None) as temporary:
                     temporary.write_bytes(self.files[name])
@@ -124,6 +124,7 @@ def _train(
             words.put(Word(here, changes(), event.epoch, event.seconds))
 
     try:
+        keep_memory()
         torch.set_num_threads(threads)
         if begun is not None:
             begun.unpack(place / begun.name)

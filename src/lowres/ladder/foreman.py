@@ -91,10 +91,16 @@ class Foreman:
         """The next cell that is missing and fits into the time; None where there is none just now."""
         while self._queue:
             cell = self._queue.pop(0)
-            if self._deadline is None or time.monotonic() + (self.seconds(cell) or 0.0) < self._deadline:
+            if self._deadline is None or time.monotonic() + self._rest(cell) < self._deadline:
                 return cell
             self.late = True
         return None
+
+    def _rest(self, cell: Cell) -> float:
+        """Seconds that the rest of a cell takes, as far as that is known."""
+        before = cells.begun(self._out, cell)
+        done = 0 if before is None else len(before.history())
+        return (self.seconds(cell) or 0.0) * (1 - done / cell.recipe.epochs)
 
     def _hear(self, report: Report) -> None:
         cell = report.cell

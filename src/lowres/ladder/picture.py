@@ -46,7 +46,8 @@ def draw_ladder(table: Table, path: Path) -> None:
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     figure.subplots_adjust(left=0.17, right=0.77, bottom=_FOOT / height, top=1 - _HEAD / height, wspace=0.08)
-    figure.text(0.02, 1 - 0.38 / height, table.ladder.name, fontsize=15, fontweight="bold", color=_INK)
+    name = table.ladder.name
+    figure.text(0.02, 1 - 0.38 / height, name, fontsize=15, fontweight="bold", color=_INK, parse_math=False)
     accuracy, gains = figure.subplots(1, 2, sharey=True)
     _frame(accuracy, "last-epoch test accuracy, %, with 95 % interval")
     _frame(gains, "gain since the ground, points: paired steps")

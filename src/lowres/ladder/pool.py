@@ -43,7 +43,7 @@ class Pool:
     def __init__(self, errand: Errand, workers: int, kind: str = "cpu") -> None:
         cores, threads = share_out(workers, kind)
         self.hands = workers
-        self._heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any]]] = queue.SimpleQueue()
         self._workers = [_Worker(errand, own, threads, self._heard) for own in cores]
 
     def work(self, take: Take, tell: Tell) -> None:
@@ -87,10 +87,12 @@ class _Worker:
             self._start()
         self._say({"rung": cell.rung, "seed": cell.seed, "recipe": recipes.to_dict(cell.recipe)})
 
-    def understand(self, said: dict[str, Any] | None) -> Report | None:
-        """What a line of the worker means; None: it is gone."""
+    def understand(self, said: dict[str, Any]) -> Report | None:
+        """What a line of the worker means; None: nothing to be told."""
         cell = self.cell
-        if said is None:
+        if "gone" in said:
+            if self._process is None or said["gone"] != self._process.pid:
+                return None  # one that was replaced before it was heard of
             self.cell = None
             code = self.see_off()
             return None if cell is None else Lost(cell, f"its worker died ({_cause(code)})")
@@ -163,8 +165,7 @@ class _Worker:
             for line in process.stdout:
                 with contextlib.suppress(ValueError):  # a line that a kill tore
                     self._heard.put((self, json.loads(line)))
-        if process is self._process:
-            self._heard.put((self, None))
+        self._heard.put((self, {"gone": process.pid}))
 
 
 def _search_path() -> str:

@@ -221,7 +221,8 @@ class _Looked:
         values: What that look sees.
         looks: How many there were; 0 where there are none but the one at the end.
         level: What this look may spend of the level.
-        p: Corrected over the looks; 1 where there was no look yet.
+        p: Corrected over the looks, of the one that says most; 1 where there was no look yet.
+        direction: Above zero where that look sees a gain, below where it sees a loss.
         p_equivalent: The same.
         fewest: Values of the first look.
     """
@@ -230,6 +231,7 @@ class _Looked:
     looks: int
     level: float
     p: float
+    direction: float
     p_equivalent: float
     fewest: int
 
@@ -237,15 +239,16 @@ class _Looked:
 def _look(values: Sequence[float], margin: float, level: float, first_look: int | None) -> _Looked:
     fewest = max(FEWEST, first_look or 0)
     if len(values) < fewest:
-        return _Looked(values, 0, level, 1.0, 1.0, fewest)
+        return _Looked(values, 0, level, 1.0, 0.0, 1.0, fewest)
     if first_look is None:
-        return _Looked(values, 0, level, t_test(values), equivalence_test(values, margin), fewest)
+        return _Looked(values, 0, level, t_test(values), math.fsum(values), equivalence_test(values, margin), fewest)
     sizes = looks_until(fewest, len(values))
     shares = [share(look) for look in range(1, len(sizes) + 1)]
     seen = list(zip([values[:size] for size in sizes], shares, strict=True))
-    p = min(t_test(part) / spent for part, spent in seen)
+    p, loudest = min(((t_test(part) / spent, part) for part, spent in seen), key=lambda one: one[0])
+    direction = math.fsum(loudest)
     p_equivalent = min(equivalence_test(part, margin) / spent for part, spent in seen)
-    return _Looked(seen[-1][0], len(sizes), level * shares[-1], min(1.0, p), min(1.0, p_equivalent), fewest)
+    return _Looked(seen[-1][0], len(sizes), level * shares[-1], min(1.0, p), direction, min(1.0, p_equivalent), fewest)
 
 
 def judge(
@@ -297,7 +300,7 @@ def _judge(looked: _Looked, p_holm: float, margin: float, level: float, undone: 
     more: int | None = None
     effect: Effect | None = None
     if p_holm <= level:
-        word = "pays" if gain.mean > 0 else "harms"
+        word = "pays" if looked.direction > 0 else "harms"
     elif looked.p_equivalent <= level:
         word = "no difference"
     else:

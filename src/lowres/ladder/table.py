@@ -68,9 +68,15 @@ class Table:
         """What the figures are: epochs, data, seeds, last epoch."""
         wanted = len(self.seeds) * len(self.rows)
         missing = sum(len(set(self.seeds) - set(row.accuracies)) for row in self.rows)
+        views = [recipe.tta for recipe in self.ladder.recipes() if recipe.tta != "none"]
+        augmented = ""
+        if views:
+            of = "" if len(views) == len(self.rows) else " of some rungs"
+            augmented = f", with test-time augmentation{of} ({', '.join(dict.fromkeys(views))}),"
         seeds = _seeds(self.seeds) + ("" if self.first_look is None else ", more where undecided")
         return (
-            f"{self.ladder.name}: last-epoch test accuracy in percent on {self.ladder.data}, {_length(self.ladder)}, "
+            f"{self.ladder.name}: last-epoch test accuracy in percent{augmented} on {self.ladder.data}, "
+            f"{_length(self.ladder)}, "
             f"{seeds}, paired by seed; margin {self.margin:g} points. "
             + (f"{missing} of {wanted} cells are missing. " if missing else "")
             + "Published figures are their sources' own, at their own length."

@@ -41,7 +41,9 @@ def _work(told: "queue.SimpleQueue[dict[str, Any]]", reports: Any) -> None:
     from lowres import recipes
     from lowres.ladder.cells import Cell
     from lowres.ladder.crew import FAILED, Busy, EpochOver, Errand, Failed, Report, train_cell
+    from lowres.training.allocator import keep_memory
 
+    keep_memory()
     torch.set_num_threads(first["threads"])
     data_dir = first["data_dir"]
     errand = Errand(Path(first["out"]), None if data_dir is None else Path(data_dir), first["device"])

@@ -33,7 +33,8 @@ class Published:
 
     Attributes:
         name: As the library calls them.
-        file: Where they lie on this machine, or would.
+        file: Where they lie on this machine, or would; of a hub's that are not here, the name alone, for only the
+            hub's own client can put them where it finds them.
         here: Whether they do.
         source: Where the library gets them.
         mean: Per channel, taken off the pixels (in [0, 1]) in their training.
@@ -111,7 +112,7 @@ def published(name: str) -> Published | None:
             weights = _torchvision().get_model_weights(short).DEFAULT
         except AttributeError:
             return None
-        file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+        file = _checkpoints() / weights.url.rpartition("/")[2]
         preset = weights.transforms()
         # These two take images by ImageNet's constants and turn them into this, which `build` switches off.
         halves = (0.5, 0.5, 0.5) if short in ("googlenet", "inception_v3") else None
@@ -121,7 +122,7 @@ def published(name: str) -> Published | None:
     if config is None or not config.has_weights:
         return None
     source = f"{config.hf_hub_id}/model.safetensors" if config.hf_hub_id else str(config.url)
-    file = _hub_file(config.hf_hub_id)
+    file = _hub_file(config.hf_hub_id) if config.hf_hub_id else _checkpoints() / source.rpartition("/")[2]
     return Published(config.architecture, file, file.is_file(), source, tuple(config.mean), tuple(config.std))
 
 
@@ -164,13 +165,13 @@ def constants_of(name: str, path: Path | None) -> tuple[tuple[float, ...], tuple
     Raises:
         UserError: The weights tell none.
     """
-    own = published(name)
-    if path is None or (own is not None and path.name == own.file.name):
-        if own is None:
-            raise UserError(f"there are no published weights for {name}: give --mean and --std instead")
-        return own.mean, own.std
-    if path.suffix == ".safetensors" and (facts := _facts(path)) is not None:
+    if path is not None and path.suffix == ".safetensors" and (facts := _facts(path)) is not None:
         return tuple(facts["mean"]), tuple(facts["std"])
+    own = published(name) if ":" in name else None
+    if own is not None and (path is None or path.name == own.file.name):
+        return own.mean, own.std
+    if path is None:
+        raise UserError(f"there are no published weights for {name}: give --mean and --std instead")
     raise UserError(
         f"{path} does not tell the mean and deviation its weights were trained with: "
         "give them, --mean and --std, or --normalise data for those of the images"
@@ -212,22 +213,27 @@ def _weights_wanted(name: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # URLError is an OSError; hubs raise their own of these
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        place = f"put it at {own.file}, or anywhere and " if own.file.is_absolute() else ""
         raise UserError(
-            f"cannot get the weights of {name} ({reason}): get {own.source} on another machine and put it at "
-            f"{own.file}, or anywhere and name it: --weights FILE"
+            f"cannot get the weights of {name} ({reason}): "
+            f"get {own.source} on another machine and {place}name it: --weights FILE"
         ) from None
 
 
-def _hub_file(repository: str | None) -> Path:
-    """Where the hub's client keeps a model's file, or would."""
-    if importlib.util.find_spec("huggingface_hub") is None or not repository:
-        return Path(torch.hub.get_dir()) / "checkpoints" / "model.safetensors"
-    from huggingface_hub import constants, try_to_load_from_cache
+def _checkpoints() -> Path:
+    """Where PyTorch's loader keeps what it downloads."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
-    found = try_to_load_from_cache(repository, "model.safetensors")
-    if isinstance(found, str):
-        return Path(found)
-    return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "model.safetensors"
+
+def _hub_file(repository: str) -> Path:
+    """Where the hub's client keeps a model's file; its name alone where it has none."""
+    name = "model.safetensors"
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return Path(name)
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, name)
+    return Path(found) if isinstance(found, str) else Path(name)
 
 
 def _torchvision() -> Any:

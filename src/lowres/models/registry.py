@@ -6,6 +6,7 @@ family is one new file whose functions carry the decorator.
 
 import fnmatch
 import inspect
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -99,6 +100,10 @@ def register(
     return decorate
 
 
+_KINDS: Mapping[type, type] = {bool: bool, float: numbers.Real, str: str}
+"""What an option may be, by the type of its default; counts are looked at where layers are made of them."""
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """The names of all networks that match a shell pattern such as `"se*"`, in families, smaller first."""
     return fnmatch.filter(_entries, pattern.lower())
@@ -139,6 +144,10 @@ def create_model(name: str, *, classes: int = 10, seed: int | None = None, **opt
     for option in options:
         if option not in entry.info.options:
             raise unknown(f"option of {entry.info.name}", option, entry.info.options)
+        default, value = entry.info.options[option], options[option]
+        kind = _KINDS.get(type(default))
+        if kind and (not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool)):
+            raise UserError(f"{option} of {name} is {value!r}, but must be of the kind of its default, {default!r}")
     if seed is None:
         seed = int(torch.randint(2**63 - 1, (), device="cpu"))
     with torch.random.fork_rng(devices=[]):  # PyTorch's own initial values are drawn and then replaced

@@ -72,8 +72,9 @@ class Curves:
         import matplotlib.figure  # noqa: F401  here, so that its loading is not counted as drawing
 
         begun = time.monotonic()
-        # On Windows a viewer that shows the picture may keep it from being replaced: no reason to end a run.
-        with contextlib.suppress(PermissionError):
+        # A viewer that shows the picture may keep it from being replaced on Windows, a disk may be full: no reason to
+        # end a run, nor to hide the one it ends for.
+        with contextlib.suppress(OSError):
             draw_curves(history, self.png_path, title=self._title, epochs=self._epochs, published=self.published)
         ended = time.monotonic()
         self._next = ended + max(_PAUSE, _SHARE * (ended - begun))

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from lowres import recipes
-from lowres.data import Dataset, Images, stratified_split
+from lowres.data import Dataset, Images, content_checksum, stratified_split
 from lowres.errors import UserError
 from lowres.files import write_json
 from lowres.models.surgery import adaptation
@@ -63,7 +63,7 @@ def brief(
         recipe: What to train; its `data` is not looked at.
         dataset: What to train it on.
         device: "auto", "cpu", "cuda", ...
-        kept: The file its result is kept in: read where it is there and of this recipe and as many images.
+        kept: The file its result is kept in: read where it is there and of this recipe and these images.
         curve: Whether it is scored after every epoch; otherwise after the last alone.
         emit: Told what happens.
 
@@ -74,6 +74,7 @@ def brief(
         "recipe_sha256": recipes.fingerprint(recipe),
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
+        "content": content_checksum(dataset),
     }
     if kept is not None and kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """A recipe brought to life: network, optimizers, batches, on their device."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from lowres.errors import UserError
 from lowres.evaluation.scores import Score, compute_logits, score
 from lowres.evaluation.views import VIEWS, compute_averaged_logits
 from lowres.models import Whitening, surgery, whiten
+from lowres.models.weights import versioned
 from lowres.models.whitening import SAMPLE
 from lowres.recipes import Recipe
 from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
@@ -104,6 +106,7 @@ def build(
     placement: Placement,
     *,
     begun: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    state: Mapping[str, Tensor] | None = None,
     gradients: int = 0,
 ) -> Built:
     """Makes network, batches and optimizers of a recipe.
@@ -113,6 +116,8 @@ def build(
         dataset: The recipe's data.
         placement: Device, precision, layout.
         begun: Of a run that goes on: the mean and deviation it began with. Pretrained weights are not needed then.
+        state: Of such a run: the network's tensors, which a linear probe's features are computed with. Other runs
+            can take them up later.
         gradients: Images of the backward pass that the report of an adapted network measures with; 0: none.
 
     Raises:
@@ -133,6 +138,8 @@ def build(
     fresh = not (resumed or recipe.weights)
     if fresh and any(isinstance(layer, Whitening) for layer in model.modules()):
         whiten(model, _sample(train, mean, std))
+    if state is not None:
+        model.load_state_dict(versioned(model, state))
     placement = _sound(recipe, model, channels, placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]

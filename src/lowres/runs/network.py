@@ -75,7 +75,7 @@ def constants(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | N
     if recipe.normalise == "data" or not (recipe.pretrained or recipe.weights):
         return None
     name = imagenet.imagenet_name(recipe.model) or recipe.model
-    return imagenet.constants_of(name, Path(recipe.weights) if recipe.weights else None)
+    return imagenet.constants_of(name, Path(recipe.weights).expanduser() if recipe.weights else None)
 
 
 def _imagenet(recipe: Recipe, name: str, classes: int, channels: int, load: bool, gradients: int) -> nn.Module:

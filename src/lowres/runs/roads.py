@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowres.data import Augmentation, Dataset
+from lowres.data import Augmentation, Dataset, content_checksum
 from lowres.errors import UserError, unknown
 from lowres.models import imagenet, list_models, surgery
 from lowres.recipes import Optimizer, Recipe, Schedule
@@ -138,7 +138,7 @@ def _starts(name: str, weights: Path | None, download: bool) -> dict[str, dict[s
     elif own is not None and (own.here or download):
         starts["pretrained"] = {"pretrained": True, "normalise": "auto"}
     elif own is not None:
-        starts["pretrained"] = f"no weights at {own.file}: --download gets them, --weights FILE names others"
+        starts["pretrained"] = f"{own.file} is not here: --download gets them, --weights FILE names others"
     return starts
 
 
@@ -159,7 +159,8 @@ def _road(
         return Road(way, label, parameters=measured.parameters, reason=measured.error)
     results = []
     for seed in range(seeds):
-        file = out / f"{recipe.model.partition(':')[2]}-{way}-{label}-s{seed}.json".replace(" ", "-")
+        data = content_checksum(dataset)[:8]
+        file = out / f"{recipe.model.partition(':')[2]}-{way}-{label}-{data}-s{seed}.json".replace(" ", "-")
         result, _ = brief(dataclasses.replace(recipe, seed=seed), dataset, device=device, kept=file, curve=False)
         tell(f"{way}, {label}, seed {seed}: {result['accuracy']:.2f} %, {result['seconds']:.0f} s")
         results.append(result)

@@ -46,8 +46,8 @@ def train(
 
     Args:
         recipe: A recipe or the name of one; may be left out with `resume`.
-        data_dir: Where the data lie; None: where they lay before, for a run that is resumed; otherwise the
-            folder that LOWRES_DATA_DIR names, or `data/` here.
+        data_dir: Where the data lie; None: the folder that was named when a run that is resumed began; otherwise
+            the one that LOWRES_DATA_DIR names, or `data/` here.
         out: The folder that run folders are made in.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         resume: A run folder to go on with; ends with the very weights an undisturbed run has.
@@ -77,7 +77,11 @@ def train(
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
     dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
     with _own_randomness(placement.device, recipe.deterministic):
-        built = build(recipe, dataset, placement, begun=None if begun is None else _constants(begun), gradients=8)
+        constants, state = None, None
+        if begun is not None:
+            constants = _constants(begun)
+            state = _checkpoint(begun.folder, recipe)[0]["learner"]["model"] if recipe.probe else None
+        built = build(recipe, dataset, placement, begun=constants, state=state, gradients=8)
         place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
         with folder.lock(place_of_run):
             session = _Session(place_of_run, built, observers, data_dir, keep_weights)
@@ -102,6 +106,7 @@ class _Session:
         ]
         self.content = content_checksum(built.dataset)
         self.started = manifest.now()
+        self.kept = 0  # epochs that a checkpoint holds
         self.description = {
             **manifest.describe(built.placement.device),
             "git": manifest.git_state(Path.cwd()),
@@ -119,11 +124,6 @@ class _Session:
         notes = [*built.placement.notes, *built.dataset.warnings, *(report.lines(table=False) if report else ())]
         if resumed:
             notes += self._resume()
-        else:
-            self._save()
-            if report is not None:
-                write_json(self.path / folder.ADAPTATION, report.to_dict())
-        self._write_manifest("running")
         started = Started(
             run=self.path,
             name=built.recipe.name,
@@ -134,9 +134,14 @@ class _Session:
             images=built.training_images,
             notes=tuple(notes),
         )
-        self.history(started)
-        self.emit(started)
         try:
+            self._write_manifest("running")  # first: it has the constants that a run with a checkpoint goes on with
+            if report is not None:
+                write_json(self.path / folder.ADAPTATION, report.to_dict())
+            if not resumed:
+                self._save()
+            self.history(started)
+            self.emit(started)
             fit(
                 learner,
                 built.batches,
@@ -165,9 +170,7 @@ class _Session:
 
     def _resume(self) -> list[str]:
         """Takes up the last checkpoint; returns what there is to say about it."""
-        state, warning = checkpoint.load(self.path)
-        if state["recipe"] != recipes.fingerprint(self.built.recipe):
-            raise UserError(f"the checkpoint in {self.path} belongs to another recipe than its recipe.json")
+        state, warning = _checkpoint(self.path, self.built.recipe)
         self.built.learner.load_state_dict(state["learner"])
         begun = folder.load_run(self.path).manifest
         before = begun.get("data", {}).get("content", self.content)
@@ -177,6 +180,7 @@ class _Session:
                 "point --data-dir to those it had, or train anew without --resume"
             )
         self.started = begun.get("started", self.started)
+        self.kept = self.built.learner.epoch
         notes = [warning] if warning else []
         here = (self.built.placement.precision, self.built.placement.channels_last)
         there = (begun.get("precision"), begun.get("channels_last"))
@@ -187,6 +191,7 @@ class _Session:
     def _save(self) -> None:
         state = {"recipe": recipes.fingerprint(self.built.recipe), "learner": self.built.learner.state_dict()}
         checkpoint.save(self.path, state)
+        self.kept = self.built.learner.epoch
 
     def _keep(self, learner: Learner, record: EpochDone) -> None:
         # History before checkpoint: killed in between, the run resumes an epoch back and writes the line again.
@@ -231,9 +236,13 @@ class _Session:
         return result
 
     def _stop(self, outcome: str, reason: str) -> None:
-        with contextlib.suppress(OSError):  # on a full disk the reason on the screen has to do
+        """Writes and tells it; on a full disk the reason on the screen has to do."""
+        with contextlib.suppress(OSError):
             self._write_manifest(outcome, reason=reason)
-        self.emit(Stopped(self.path, self.built.learner.epoch, reason))
+        stopped = Stopped(self.path, self.kept, reason)
+        for listener in self.listeners:
+            with contextlib.suppress(OSError):
+                listener(stopped)
 
     def _write_manifest(self, outcome: str, **facts: Any) -> None:
         built = self.built
@@ -279,6 +288,14 @@ def _begun(path: Path, recipe: Recipe | None) -> Run:
             f"`lowres evaluate {path}` looks closer"
         )
     return run
+
+
+def _checkpoint(path: Path, recipe: Recipe) -> tuple[dict[str, Any], str]:
+    """What `checkpoint.load` gives, if it is of this recipe."""
+    state, warning = checkpoint.load(path)
+    if state["recipe"] != recipes.fingerprint(recipe):
+        raise UserError(f"the checkpoint in {path} belongs to another recipe than its recipe.json")
+    return state, warning
 
 
 def _constants(begun: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:

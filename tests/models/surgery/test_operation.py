@@ -110,6 +110,21 @@ def test_grey_images_see_the_sum_of_the_colours():
     torch.testing.assert_close(one(grey), three(grey.expand(-1, 3, -1, -1)))
 
 
+def test_other_channels_stand_in_the_report():
+    report = adaptation(adapt(torchvision.models.squeezenet1_1(), 32, 5, channels=1, seed=0, gradients=0))
+    assert str(report.changes[0]) == "features.0: 3 -> 1 input channels (mean over channels, scaled)"
+    assert "features.0.weight" in report.changed
+    assert "features.0.weight" not in report.new
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "vit_b_32"])
+def test_a_frozen_network_is_adapted_and_stays_frozen_but_for_its_head(name):
+    network = getattr(torchvision.models, name)() if name == "squeezenet1_1" else skeleton(name)
+    adapted = adapt(network.requires_grad_(False), seed=0, gradients=2 if name == "squeezenet1_1" else 0)
+    learning = {name.rpartition(".")[0] for name, p in adapted.named_parameters() if p.requires_grad}
+    assert learning <= {"classifier.1", "heads.head"}
+
+
 def test_a_stride_on_one_pixel_is_seen():
     network = skeleton("resnet18")
     assert not shrinks_a_pixel(network, 32)  # 1x1 is the last stage's output; its stride met 2x2

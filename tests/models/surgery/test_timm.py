@@ -1,5 +1,7 @@
 """Networks of timm, where it is installed: adapted by the same rules, or refused with the reason."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -36,3 +38,16 @@ def test_names_and_constants():
     own = imagenet.published("timm:resnet10t")
     assert own.source.endswith("model.safetensors")
     assert imagenet.constants_of("timm:resnet10t", None) == (own.mean, own.std)
+
+
+def test_offline_the_error_of_a_hubs_weights_names_no_place_of_its_cache(monkeypatch, tmp_path):
+    def offline(*args, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(imagenet, "_hub_file", lambda repository: Path("model.safetensors"))
+    monkeypatch.setattr(imagenet._timm(), "create_model", offline)
+    assert not imagenet.published("timm:resnet10t").here
+    with pytest.raises(
+        UserError, match=r"get timm/resnet10t.*model.safetensors on another machine and name it: --weights"
+    ):
+        imagenet.build("timm:resnet10t", pretrained=True)

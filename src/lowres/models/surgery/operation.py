@@ -62,7 +62,8 @@ def adapt(
         11173962
     """
     _check(image_size, classes, smallest_map)
-    adapted = _prepared(model, channels)
+    adapted = copy.deepcopy(model)
+    changes, tensors = _take_channels(adapted, channels)
     native = native_trace(adapted, channels)
     _require_convolutions(adapted, native)
     head = head or heads.find_head(adapted, native)
@@ -70,8 +71,7 @@ def adapt(
     old = dict(model.state_dict())
     drawn = int(torch.randint(2**63 - 1, (), device="cpu")) if seed is None else seed
     generator = torch.Generator().manual_seed(drawn)
-    changes: list[Change] = heads.drop_auxiliary(adapted)
-    tensors: dict[str, str] = {}
+    changes += heads.drop_auxiliary(adapted)
     with seeded(seed):
         changes.append(heads.replace_head(adapted, head, classes))
         before = figures(adapted, image_size, channels=channels, vectors=native.vectors, batch=gradients)
@@ -118,7 +118,8 @@ def with_head(
         UserError: No head is found.
     """
     _check(8, classes, 1)
-    changed = _prepared(model, channels)
+    changed = copy.deepcopy(model)
+    _take_channels(changed, channels)
     heads.drop_auxiliary(changed)
     with seeded(seed):
         heads.replace_head(changed, head or heads.find_head(changed, native_trace(changed, channels)), classes)
@@ -201,14 +202,16 @@ def _map_sides(model: nn.Module, image_size: int, channels: int, names: list[str
     return sides
 
 
-def _prepared(model: nn.Module, channels: int) -> nn.Module:
-    """A copy for images of that many channels."""
-    copied = copy.deepcopy(model)
-    first = next((m for m in copied.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None and first.in_channels != channels and first.groups == 1:
-        first.weight = nn.Parameter(other_channels(first.weight.detach(), channels))
-        first.in_channels = channels
-    return copied
+def _take_channels(model: nn.Module, channels: int) -> tuple[list[Change], dict[str, str]]:
+    """Has the first convolution take images of that many channels; what that changes, layers and tensors."""
+    name, first = next(((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d)), ("", None))
+    if first is None or first.in_channels == channels or first.groups != 1:
+        return [], {}
+    old, kernels = first.in_channels, other_channels(first.weight.detach(), channels)
+    first.weight = nn.Parameter(kernels, requires_grad=first.weight.requires_grad)
+    first.in_channels = channels
+    how = "mean over channels, scaled"
+    return [Change(name, f"{old} -> {channels} input channels", how)], {f"{name}.weight": how}
 
 
 def _require_convolutions(model: nn.Module, native: Trace) -> None:

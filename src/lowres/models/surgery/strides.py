@@ -141,7 +141,8 @@ def _stride(
     if side != kernel:
         layer.kernel_size = (side, side)
         with torch.no_grad():
-            layer.weight = nn.Parameter(shrink(layer.weight.detach(), side, method, generator))
+            kernels = shrink(layer.weight.detach(), side, method, generator)
+            layer.weight = nn.Parameter(kernels, requires_grad=layer.weight.requires_grad)
     if side == stride and stem:
         layer.padding = (0, 0)
     elif all(k % 2 for k in layer.kernel_size):

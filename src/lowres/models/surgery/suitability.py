@@ -95,6 +95,8 @@ def zero_gradient_share(
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv2d) and name not in vectors and module.weight.requires_grad
     ]
+    if not kernels:  # all are frozen
+        return 0.0
     try:
         learning_mode(model)
         with torch.enable_grad():

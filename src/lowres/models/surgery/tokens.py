@@ -38,7 +38,7 @@ def plan_patches(
     pyramid: a grid of 8x8 tokens, or its native one if that is smaller.
 
     Raises:
-        UserError: No patch divides the image so.
+        UserError: Its patches come from several convolutions.
     """
     if not isinstance(model, VisionTransformer):
         return [], {}
@@ -54,16 +54,18 @@ def plan_patches(
     tensors: dict[str, str] = {}
     if patch != old:
         projection.kernel_size = projection.stride = (patch, patch)
-        projection.weight = nn.Parameter(shrink(projection.weight.detach(), patch, method, generator))
+        kernels = shrink(projection.weight.detach(), patch, method, generator)
+        projection.weight = nn.Parameter(kernels, requires_grad=projection.weight.requires_grad)
         tensors["conv_proj.weight"] = f"{HOW[method]} {old}x{old} -> {patch}x{patch}"
         few = image_size // old
         reason = f"{few}x{few} tokens tell little" if few else "a patch is larger than the image"
         changes.append(Change("conv_proj", f"patches of {old}x{old} -> {patch}x{patch} pixels", reason))
     if grid != native:
-        table = model.encoder.pos_embedding.detach()[0]
+        old_table = model.encoder.pos_embedding
+        table = old_table.detach()[0]
         extra = len(table) - native * native  # the class token, which has no place in the image
         positions = torch.cat([table[:extra], resize_table(table[extra:], grid)])
-        model.encoder.pos_embedding = nn.Parameter(positions[None].contiguous())
+        model.encoder.pos_embedding = nn.Parameter(positions[None].contiguous(), requires_grad=old_table.requires_grad)
         how = f"interpolated {native}x{native} -> {grid}x{grid}"
         tensors["encoder.pos_embedding"] = how
         changes.append(Change("encoder.pos_embedding", how, "another grid of tokens"))
@@ -145,7 +147,8 @@ def _window(name: str, layer: ShiftedWindowAttention, side: int) -> dict[str, st
 def _table(name: str, layer: nn.Module, old: int, side: int) -> dict[str, str]:
     table = layer.relative_position_bias_table
     assert isinstance(table, nn.Parameter)
-    layer.relative_position_bias_table = nn.Parameter(resize_table(table.detach(), 2 * side - 1))
+    offsets = resize_table(table.detach(), 2 * side - 1)
+    layer.relative_position_bias_table = nn.Parameter(offsets, requires_grad=table.requires_grad)
     span, new = 2 * old - 1, 2 * side - 1
     return {f"{name}.relative_position_bias_table": f"interpolated {span}x{span} -> {new}x{new}"}
 
