@@ -18,7 +18,7 @@ from typing import Any
 
 from source import python_of
 
-IMAGES = 8
+IMAGES = 4  # some tools train on them, two hundred steps a program
 
 
 def torchtest2(path: Path, data: Path) -> list[tuple[str, str]]:

@@ -1,13 +1,14 @@
 """A program run under observation within this process, and small setups to examine."""
 
 import ast
+import contextlib
 import copy
 import json
 import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +96,35 @@ def program():
 
 
 @pytest.fixture
-def observe(tmp_path, monkeypatch):
+def put_back(monkeypatch):
+    """A context in which a child's `main` runs in this process, which afterwards is as it was."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def guard() -> Iterator[None]:
+        cwd, limit, bytecode = Path.cwd(), resource.getrlimit(resource.RLIMIT_DATA), sys.dont_write_bytecode
+        for item in ("argv", "stdin", "path"):
+            monkeypatch.setattr(sys, item, list(sys.path) if item == "path" else getattr(sys, item))
+        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        try:
+            with warnings.catch_warnings(), torch.random.fork_rng():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            os.chdir(cwd)
+            resource.setrlimit(resource.RLIMIT_DATA, limit)
+            sys.dont_write_bytecode = bytecode
+
+    return guard
+
+
+@pytest.fixture
+def observe(tmp_path, put_back):
     """Runs a program as the child process does, in this process, and puts the process back as it was."""
 
     def run(
         text: str, *arguments: str, name: str = "train.py", images: int = 16, seconds: float = 30, **request
     ) -> Report:
-        resource = pytest.importorskip("resource")
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         script = home / name
@@ -121,18 +144,8 @@ def observe(tmp_path, monkeypatch):
             "images": images,
         } | request
         (out / "request.json").write_text(json.dumps(asked), encoding="utf-8")
-        cwd, limit, bytecode = Path.cwd(), resource.getrlimit(resource.RLIMIT_DATA), sys.dont_write_bytecode
-        for item in ("argv", "stdin", "path"):
-            monkeypatch.setattr(sys, item, list(sys.path) if item == "path" else getattr(sys, item))
-        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-        try:
-            with warnings.catch_warnings(), torch.random.fork_rng():
-                warnings.simplefilter("ignore")
-                child.main(str(out / "request.json"))
-        finally:
-            os.chdir(cwd)
-            resource.setrlimit(resource.RLIMIT_DATA, limit)
-            sys.dont_write_bytecode = bytecode
+        with put_back():
+            child.main(str(out / "request.json"))
         return Report.from_json(json.loads((out / "report.json").read_text(encoding="utf-8")))
 
     return run

@@ -1,14 +1,9 @@
 """A small program that learns something in a second, with faults; and trials of it within this process."""
 
 import json
-import os
-import sys
-import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from lowres.doctor.proof import trial
 
@@ -65,9 +60,8 @@ def tiny() -> str:
 
 
 @pytest.fixture
-def attempt(tmp_path, monkeypatch):
+def attempt(tmp_path, put_back):
     """Runs a trial as its process does, in this process, and puts the process back as it was."""
-    resource = pytest.importorskip("resource")
     count = 0
 
     def run(text: str, **request: Any) -> dict[str, Any]:
@@ -96,17 +90,8 @@ def attempt(tmp_path, monkeypatch):
             "threads": 1,
         } | request
         (out / "request.json").write_text(json.dumps(asked), encoding="utf-8")
-        cwd, limit, bytecode = Path.cwd(), resource.getrlimit(resource.RLIMIT_DATA), sys.dont_write_bytecode
-        for item in ("argv", "stdin", "path"):
-            monkeypatch.setattr(sys, item, list(sys.path) if item == "path" else getattr(sys, item))
-        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-        try:
-            with warnings.catch_warnings(), torch.random.fork_rng():
-                trial.main(str(out / "request.json"))
-        finally:
-            os.chdir(cwd)
-            resource.setrlimit(resource.RLIMIT_DATA, limit)
-            sys.dont_write_bytecode = bytecode
+        with put_back():
+            trial.main(str(out / "request.json"))
         return json.loads((out / "result.json").read_text(encoding="utf-8"))
 
     return run
