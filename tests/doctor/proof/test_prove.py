@@ -54,10 +54,10 @@ def invented(monkeypatch):
         figure += noise.get("sd", 0.0) * ((hash((seed, len(text))) % 7) - 3)
         epochs = 1 if "epochs = 1\n" in text else 3
         return {
-            "figure": figure, "figure_of": "test images", "own": figure - 1, "training": 90.0, "epochs": epochs,
-            "rounds": epochs, "rates": [0.1], "steps": 200, "classes": 10, "images": request["images"],
-            "train_seconds": 0.002 * request["images"], "evaluated": 100, "evaluate_seconds": 0.1, "passes": [figure],
-            "problem": "", "traceback": "", "ended": "", "made_up": False, "seconds": 1.0,
+            "figure": figure, "figure_of": "test images", "own": figure - 1, "training": 90.0,
+            "rounds": epochs, "steps": 200, "classes": 10, "images": request["images"],
+            "train_seconds": 0.002 * request["images"], "evaluated": 100, "evaluate_seconds": 0.1,
+            "problem": "", "made_up": False, "seconds": 1.0,
         }  # fmt: skip
 
     monkeypatch.setattr(Worker, "run", run)
@@ -169,6 +169,18 @@ def test_a_script_that_fails_and_images_that_are_not_there(script, monkeypatch, 
     monkeypatch.setattr(Worker, "run", lost)
     with pytest.raises(UserError, match=r"fails in a short training, .*ended with -9"):
         prove_script(report_of(script, MOMENTUM), script, budget="90s")
+
+
+def test_a_pace_that_was_lost_is_taken_for_the_usual_one(script, monkeypatch, invented):
+    whole = Worker.run
+
+    def run(worker, request, limit):
+        if request["images"] == 16 and "momentum" not in request["source"]:
+            raise Lost("its process ended with -9")
+        return whole(worker, request, limit)
+
+    monkeypatch.setattr(Worker, "run", run)
+    assert [step.word for step in prove_script(report_of(script, MOMENTUM), script, budget="60s").steps] == ["pays"]
 
 
 def test_a_cache_that_cannot_be_written_is_no_hindrance(tmp_path, monkeypatch):

@@ -164,7 +164,8 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
     known = case.results.pop(plain, None)
     for one in jobs:
         taste = case.results.pop(one, None)
-        if taste is None or known is None or not known["images"]:  # there was no time to measure it
+        compares = known is not None and not known["problem"] and known["images"]
+        if taste is None or not compares:  # there was no time to measure it, or what it is compared with was lost
             case.paces[one.codes] = base
             continue
         if taste["problem"] or not taste["images"]:
