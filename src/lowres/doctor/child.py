@@ -82,6 +82,7 @@ def main(request_file: str) -> None:
     )
     setup.source, setup.made_up = source, kitchen.made_up
     setup.files = {path: one for path, one in frames.sources.items() if path != str(script)}
+    setup.modules = frames.imported()
     setup.notes += notes
     setup.notes += _foreign(source)
     if observer.trace.ended:

@@ -43,6 +43,8 @@ def seen(setup: Setup) -> dict[str, Any]:
     clips = [event["max_norm"] for event in setup.trace.of("clip", real=True)]
     if clips:
         figures["clip"] = clips[0]
+    if setup.modules:
+        figures["modules"] = setup.modules
     figures["classes"] = setup.classes
     figures["epochs"] = setup.epochs
     figures["events"] = {kind: setup.trace.count(kind) for kind in ("forward", "backward", "step", "schedule")}

@@ -1,6 +1,7 @@
 """Proofs: rounds on invented figures, refusals, and one with real processes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -117,6 +118,29 @@ def test_a_proof_goes_on_where_it_was(script, invented):
     second = prove_script(report, script, budget="60s")
     assert len(asked) == count
     assert second.to_json()["steps"] == first.to_json()["steps"]
+
+
+def test_other_modules_of_the_user_s_make_other_results(script, invented, tmp_path):
+    asked, _ = invented
+    models = tmp_path / "models.py"
+    models.write_text("width = 16\n", encoding="utf-8")
+    report = report_of(script, MOMENTUM)
+    report = replace(report, seen=report.seen | {"modules": [str(models)]})
+    prove_script(report, script, budget="60s")
+    count = len(asked)
+    models.write_text("width = 32\n", encoding="utf-8")
+    prove_script(report, script, budget="60s")
+    assert len(asked) > 1.5 * count
+
+
+def test_the_program_is_the_one_of_the_beginning(script, invented):
+    asked, _ = invented
+
+    def save(standing):
+        script.write_text("raise SystemExit\n", encoding="utf-8")
+
+    prove_script(report_of(script, MOMENTUM), script, budget="60s", tell=save)
+    assert {"SGD" in one["source"] for one in asked} == {True}
 
 
 def test_a_loop_that_does_not_follow_is_stopped_and_it_is_said(script, invented, monkeypatch):
