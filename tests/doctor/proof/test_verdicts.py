@@ -53,11 +53,10 @@ def test_decided_is_what_excludes_zero():
 
 def test_longer_trainings_share_the_error_with_those_before():
     draw = random.Random(0)
-    trainings = [[[draw.gauss(0, 2) for _ in range(4)] for _ in range(3)] for _ in range(1000)]
-    wrong = sum(
-        any(compared(one, 4, k).word in ("pays", "harms") for k, one in enumerate(ones, 1)) for ones in trainings
-    )
-    assert 0.005 < wrong / len(trainings) < 0.05
+    trainings = [[[draw.gauss(0, 2) for _ in range(4)] for _ in range(3)] for _ in range(300)]
+    said = [[compared(one, 4, k).word for k, one in enumerate(ones, start=1)] for ones in trainings]
+    wrong = sum("pays" in words or "harms" in words for words in said)
+    assert 0 < wrong < 0.05 * len(trainings)
     assert decided(GAINS, 4, 3)
     assert not decided([3.0, 5.0, 4.5, 6.0], 4, 3)
     assert decided([3.0, 5.0, 4.5, 6.0], 4)

@@ -4,8 +4,9 @@ from torch import nn
 
 from lowres.doctor.findings import Found, check
 from lowres.doctor.network import BATCH_NORMS, Layer
+from lowres.doctor.proposals import of_batches
 from lowres.doctor.remedies.layers import norm_option, norms, shared_norm
-from lowres.doctor.remedies.numbers import larger_batches
+from lowres.doctor.remedies.numbers import BATCH, larger_batches
 from lowres.doctor.setup import Setup
 
 
@@ -103,12 +104,13 @@ def tiny_batches(setup: Setup) -> Found | None:
     frozen = any(not event["training"] for event in setup.trace.of("forward", real=True) if event["grad"])
     if size is None or size >= 8 or not setup.batch_normed or frozen:
         return None
+    fix = larger_batches(setup, size)
     return Found(
         f"batch norm takes its statistics from {size} image{'s' if size > 1 else ''}",
-        {"batch_size": size},
+        {"batch_size": size, "proposed": of_batches(fix, BATCH)},
         cost=10.0 if size < 3 else 4.0,
         place=setup.train.place if setup.train is not None else None,
-        fix=larger_batches(setup, size),
+        fix=fix,
     )
 
 

@@ -6,6 +6,7 @@ import re
 
 from lowres.doctor.calls import called, last_name
 from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.proposals import number, of_sgd
 from lowres.doctor.remedies.optimizers import decoupled, in_sgd_s_place
 from lowres.doctor.remedies.places import Made, optimizer_made
 from lowres.doctor.remedies.scopes import home, known, spell
@@ -130,11 +131,22 @@ def no_decay(setup: Setup) -> Found | None:
         f"{unused[2]}{f' = {declared}' if declared else ''} is declared and reaches no optimizer"
         if unused is not None
         else "no weight decay",
-        {"weight_decay": 0.0, "declared": unused is not None, "declared_value": unused[3] if unused else None},
+        {
+            "weight_decay": 0.0,
+            "declared": unused is not None,
+            "declared_value": unused[3] if unused else None,
+            "proposed": {"weight_decay": _figure(unused) or 5e-4}
+            | ({"optimizer": "AdamW"} if setup.algorithm == "Adam" else {}),
+        },
         cost=1.5,
         place=Place(unused[0].path, unused[1]) if unused is not None else setup.optimizer_place,
         fix=_pass_it(setup, "weight_decay", "5e-4", unused),
     )
+
+
+def _figure(unused: tuple[Source, int, str, object] | None) -> float | None:
+    """The value of a declared hyper-parameter, if that is a number."""
+    return number(unused[3]) if unused is not None else None
 
 
 def _is_argument(source: Source, name: str) -> bool:
@@ -179,18 +191,25 @@ def no_momentum(setup: Setup) -> Found | None:
     unused = declared_unused(setup, "momentum")
     low = setup.rates.peak <= 0.02
     short = (setup.epochs or 100) <= 30
+    fix, rate = _with_momentum(setup, unused)
     return Found(
         (f"{unused[2]} is declared and reaches no optimizer: " if unused is not None else "")
         + f"SGD without momentum at a rate of {setup.rates.peak:g}",
-        {"momentum": 0.0, "rate": setup.rates.peak, "epochs": setup.epochs, "declared": unused is not None},
+        {
+            "momentum": 0.0,
+            "rate": setup.rates.peak,
+            "epochs": setup.epochs,
+            "declared": unused is not None,
+            "proposed": {"momentum": _figure(unused) or 0.9} | ({"lr": rate} if rate is not None else {}),
+        },
         cost=9.0 if low and short else 6.0 if low else 4.0,
         place=setup.optimizer_place,
-        fix=_with_momentum(setup, unused),
+        fix=fix,
     )
 
 
-def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None) -> Fix:
-    """Momentum passed; a rate that is too low even with it is set as well."""
+def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None) -> tuple[Fix, float | None]:
+    """Momentum passed; a rate that is too low even with it is set as well, and returned."""
     from lowres.doctor.checks.rate import customary, sensible, set_rate
 
     fix = _pass_it(setup, "momentum", "0.9", unused)
@@ -199,11 +218,11 @@ def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None)
     vars(pace)["groups"] = [group | {"momentum": 0.9} for group in setup.groups]
     prior, best = sensible(pace), customary(pace)
     if built is None or rates is None or prior is None or best is None or rates.peak > 0.25 * prior[0]:
-        return fix
+        return fix, None
     rate = set_rate(setup, best)
     if not fix.edits or not rate.edits:
-        return fix
-    return built.source.fix(f"{fix.title}, and {rate.title}", *fix.edits, *rate.edits)
+        return fix, None
+    return built.source.fix(f"{fix.title}, and {rate.title}", *fix.edits, *rate.edits), best
 
 
 @check(
@@ -223,12 +242,14 @@ def adam_l2(setup: Setup) -> Found | None:
     decay = max((float(one.get("weight_decay") or 0) for one in setup.groups), default=0.0)
     if setup.algorithm != "Adam" or decay < 1e-5 or group.get("decoupled_weight_decay"):
         return None
+    sgd = in_sgd_s_place(setup, always=True)
+    own = {"optimizer": "AdamW", "weight_decay": decay if decay >= 0.01 else 0.05}
     return Found(
         f"Adam's weight decay of {decay:g} goes through its gradients",
-        {"weight_decay": decay},
+        {"weight_decay": decay, "proposed": of_sgd(setup, sgd) if sgd is not None else own},
         cost=1.5,
         place=setup.optimizer_place,
-        fix=in_sgd_s_place(setup, always=True) or decoupled(setup, decay),
+        fix=sgd or decoupled(setup, decay),
     )
 
 
@@ -265,12 +286,14 @@ def dead(setup: Setup) -> Found | None:
         if unused is None:
             continue
         source, line, name, value = unused
+        fix = _use(setup, option, unused)
         return Found(
             f"{name}{f' = {value}' if value is not None else ''} is declared and never read",
-            {"name": name, "value": value},
+            {"name": name, "value": value}
+            | ({"proposed": {option: _figure(unused)}} if fix.edits and _figure(unused) is not None else {}),
             cost=0.5,
             place=Place(source.path, line),
-            fix=_use(setup, option, unused),
+            fix=fix,
         )
     return None
 

@@ -4,6 +4,7 @@ import math
 
 from lowres.doctor.calls import argument
 from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.proposals import of_sgd
 from lowres.doctor.remedies.optimizers import in_sgd_s_place
 from lowres.doctor.remedies.places import given, loader_made, optimizer_made
 from lowres.doctor.remedies.schedules import schedule_made
@@ -90,6 +91,7 @@ def too_high(setup: Setup) -> Found | None:
     burst = bool(losses) and (not all(map(math.isfinite, losses)) or max(losses) > 10 * max(losses[0], 1.0))
     if factor < (2.0 if setup.pretrained else 3.0):
         return None
+    sgd, best = in_sgd_s_place(setup), customary(setup) or high
     return Found(
         f"a rate of {rates.peak:g} is {factor:.0f} times what {setup.algorithm} bears here"
         + (f"; the loss went from {losses[0]:.3g} to {max(losses):.3g} in {len(losses)} steps" if burst else ""),
@@ -99,11 +101,12 @@ def too_high(setup: Setup) -> Found | None:
             "usual_to": high,
             "loss_first": losses[:1],
             "loss_highest": max(losses, default=None),
+            "proposed": of_sgd(setup, sgd) if sgd is not None else {"lr": best},
         },
         cost=80.0 if factor >= 10 or burst else 15.0 if not setup.pretrained else 8.0,
         grade="error" if factor >= 10 else "warning",
         place=setup.optimizer_place,
-        fix=in_sgd_s_place(setup) or set_rate(setup, customary(setup) or high),
+        fix=sgd or set_rate(setup, best),
     )
 
 
@@ -121,12 +124,13 @@ def too_low(setup: Setup) -> Found | None:
     factor = rates.peak / low
     if factor > 0.25:
         return None
+    best = customary(setup) or low
     return Found(
         f"a rate of {rates.peak:g} at its highest: usual are {low:g} to {high:g}",
-        {"rate": rates.peak, "usual_from": low, "usual_to": high},
+        {"rate": rates.peak, "usual_from": low, "usual_to": high, "proposed": {"lr": best}},
         cost=35.0 if factor < 0.03 else 8.0,
         place=setup.optimizer_place,
-        fix=set_rate(setup, customary(setup) or low),
+        fix=set_rate(setup, best),
     )
 
 
@@ -155,20 +159,30 @@ def batch(setup: Setup) -> Found | None:
     total = steps * (setup.epochs or 0)
     if setup.epochs and total > 20_000:
         return None
+    size = _suited(setup)
     return Found(
         f"batches of {train.batch_size} leave {steps} steps an epoch" + (f", {total:,} in all" if total else ""),
-        {"batch_size": train.batch_size, "steps_per_epoch": steps, "steps": total or None, "rate": rates.peak},
+        {
+            "batch_size": train.batch_size,
+            "steps_per_epoch": steps,
+            "steps": total or None,
+            "rate": rates.peak,
+            "proposed": {"batch_size": size},
+        },
         cost=8.0,
         place=train.place,
-        fix=_smaller_batches(setup),
+        fix=_smaller_batches(setup, size),
     )
 
 
-def _smaller_batches(setup: Setup) -> Fix:
+def _suited(setup: Setup) -> int:
     """The batch that the rate suits, 64 to 512; the rate stays as it is unless that batch bears less."""
     peak = setup.rates.peak if setup.rates is not None else 0.1
     images = 128 * peak / 0.1 if setup.algorithm == "SGD" else 128
-    size = 2 ** round(math.log2(min(max(images, 64), 512)))
+    return int(2 ** round(math.log2(min(max(images, 64), 512))))
+
+
+def _smaller_batches(setup: Setup, size: int) -> Fix:
     title, built = f"batches of {size}", loader_made(setup)
     value = argument(built.call, "batch_size") if built is not None else None
     old = setup.train.batch_size if setup.train is not None else None
