@@ -77,6 +77,16 @@ def test_a_library_s_networks_are_recognised_whatever_their_stem_and_head():
     )
 
 
+def test_networks_with_the_same_convolutions_are_told_apart():
+    from torchvision.models import VisionTransformer, vgg11_bn
+
+    with torch.device("meta"):
+        assert namesake(described(vgg11_bn(num_classes=100)), 10).model == "torchvision:vgg11_bn"
+        small = VisionTransformer(32, 4, num_layers=2, num_heads=2, hidden_dim=64, mlp_dim=128)
+    with pytest.raises(UserError, match="no recipe: VisionTransformer with"):
+        namesake(described(small), 10)
+
+
 def test_what_lowres_cannot_build_is_refused():
     with pytest.raises(
         UserError, match="no recipe: Sequential with 224 parameters is no network that lowres can build"

@@ -1,6 +1,7 @@
 """Proofs: rounds on invented figures, refusals, and one with real processes."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -205,6 +206,18 @@ def test_a_pace_that_was_lost_is_taken_for_the_usual_one(script, monkeypatch, in
 
     monkeypatch.setattr(Worker, "run", run)
     assert [step.word for step in prove_script(report_of(script, MOMENTUM), script, budget="60s").steps] == ["pays"]
+
+
+def test_no_trial_may_run_beyond_the_budget(script, monkeypatch, invented):
+    whole, began, ends = Worker.run, time.monotonic(), []
+
+    def run(worker, request, limit):
+        ends.append(time.monotonic() + limit)
+        return whole(worker, request, limit)
+
+    monkeypatch.setattr(Worker, "run", run)
+    prove_script(report_of(script, MOMENTUM, NESTEROV), script, budget="60s")
+    assert began + 50 < max(ends) < began + 62
 
 
 def test_a_cache_that_cannot_be_written_is_no_hindrance(tmp_path, monkeypatch):

@@ -33,7 +33,8 @@ class Case:
         batch: Images of its batches.
         epochs: That it is meant to train for.
         base_request: What all trials are asked.
-        deadline: Of the budget, by `time.monotonic`.
+        deadline: By which trials should be over, by `time.monotonic`.
+        end: Of the budget, at which those that are not are ended.
         began: When the proof did.
         tell: Hears where it stands.
         crew: Runs trials.
@@ -51,6 +52,7 @@ class Case:
     epochs: int | None
     base_request: dict[str, Any]
     deadline: float
+    end: float
     began: float
     tell: Tell
     crew: Crew
@@ -99,7 +101,7 @@ class Case:
         self.tell(Standing(0, len(jobs), self.left, stage))
         estimates = [self.pace(job.codes).seconds(job.proxy) if self.paces else 1.0 for job in jobs]
         requests = [self.request(job) for job in jobs]
-        self.crew.run(requests, estimates, deadline or self.deadline, heard, fresh)
+        self.crew.run(requests, estimates, deadline or self.deadline, self.end, heard, fresh)
 
     def pace(self, codes: tuple[str, ...]) -> Pace:
         """A variant's; of one that was not measured, its last relative's."""
@@ -128,7 +130,7 @@ class Case:
 
     @property
     def left(self) -> float:
-        """Seconds until the budget ends."""
+        """Seconds until trials should be over."""
         return max(0.0, self.deadline - time.monotonic())
 
     def figures(self) -> dict[tuple[tuple[str, ...], int, Proxy], float]:
@@ -159,7 +161,8 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
     base = case.paces[()] = _pace(result)
     plain = Job((), 0, TASTED)  # a first step is slower than others: it is compared with its like
     jobs = [Job((code,), 0, TASTED) for code in case.findings]
-    case.run([plain, *jobs], "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left), fresh)
+    seconds = min(case.left, max(20.0, 0.35 * case.left))
+    case.run([plain, *jobs], "measuring the fixes' paces", time.monotonic() + seconds, fresh)
     known = case.results.pop(plain, None)
     compares = known is not None and not known["problem"] and known["images"] > 0
     for one in jobs:

@@ -27,6 +27,8 @@ from lowres.ladder.duration import seconds_of
 
 FINEST = 15.0
 """Seconds, below which a budget is too small for anything."""
+RESERVE = 0.1
+"""Share of a budget for trials that take longer than they should, and for what is left to be measured at the end."""
 
 
 def prove_script(
@@ -94,6 +96,7 @@ def prove_script(
         seen.get("batch_size") or 32,
         epochs,
         request,
+        began + (1 - RESERVE) * seconds,
         began + seconds,
         began,
         tell,

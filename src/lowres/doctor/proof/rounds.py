@@ -71,7 +71,7 @@ def planned(case: Case, unproved: list[Unproved]) -> tuple[Chain, Proxy, int]:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{1.15 * seconds:.0f}s" if seconds < 100 else f"{1.15 * seconds / 60:.0f}m"
+    return f"{1.25 * seconds:.0f}s" if seconds < 100 else f"{1.25 * seconds / 60:.0f}m"
 
 
 def rounds(case: Case, chain: Chain, proxy: Proxy, seeds: int) -> list[Step]:
@@ -216,8 +216,8 @@ def concluded(case: Case, steps: list[Step], unproved: list[Unproved], notes: li
         case.paces.setdefault(kept, case.paces[chain])
         seeds = sorted(job.seed for job in case.results if not job.codes and job.proxy == proxy)
         jobs = [Job(kept, seed, proxy) for seed in seeds]
-        if _takes(case, jobs) <= case.left + 0.1 * (case.deadline - case.began):
-            case.run(jobs, "all fixes that pay, together", case.deadline + 0.1 * (case.deadline - case.began))
+        if _takes(case, jobs) <= case.end - time.monotonic():
+            case.run(jobs, "all fixes that pay, together", case.end)
     figures = case.figures()
     base = [figure for (codes, _, on), figure in figures.items() if not codes and on == proxy]
     gains = differences_of(figures, (), kept, proxy)
