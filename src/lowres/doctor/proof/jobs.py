@@ -18,6 +18,8 @@ from lowres.errors import UserError
 from lowres.files import write_json
 
 Result = dict[str, Any]
+GRACE = 15.0
+"""Seconds that a trial may run beyond its deadline."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,6 @@ class Standing:
     line: str = ""
 
 
-GRACE = 15.0
-"""Seconds that a trial may run beyond its deadline."""
 Tell = Callable[[Standing], None]
 
 
