@@ -44,6 +44,14 @@ def test_a_keyword_is_taken_away(code, after):
     assert apply(code, [source.keyword_removed(call(source, "f"), "lr")]) == after
 
 
+def test_what_stars_give_cannot_be_seen_so_nothing_is_put_beside_it():
+    source = Source("x.py", "opt = SGD(p, **options)\n")
+    with pytest.raises(Unpatchable, match="lr may be among it"):
+        apply(source.text, [source.with_keyword(call(source, "SGD"), "lr", "0.1")])
+    fix = source.fix("a rate", source.with_keyword(call(source, "SGD"), "lr", "0.1"))
+    assert not fix.edits
+
+
 def test_edits_within_each_other_compose():
     source = Source("x.py", "loss = crit(net(x).softmax(1), y)\n")
     edits = [

@@ -19,6 +19,8 @@ def with_keyword(call: cst.Call, name: str, value: str) -> cst.Call:
         if one.keyword is not None and one.keyword.value == name:
             kept = new.with_changes(lpar=[*one.value.lpar, *new.lpar], rpar=[*new.rpar, *one.value.rpar])
             return call.with_changes(args=[*call.args[:i], one.with_changes(value=kept), *call.args[i + 1 :]])
+    if any(one.star for one in call.args):
+        raise Unpatchable(f"what * and ** give to the call cannot be seen: {name} may be among it")
     argument = cst.Arg(new, cst.Name(name), equal=cst.AssignEqual(NONE, NONE))
     if not call.args:
         return call.with_changes(args=[argument])
