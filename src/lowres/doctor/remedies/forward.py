@@ -12,16 +12,12 @@ from torch import nn
 from lowres.doctor.calls import argument, called, last_name
 from lowres.doctor.findings import Fix
 from lowres.doctor.patching.edits import Edit
+from lowres.doctor.remedies.layers import sources
 from lowres.doctor.remedies.places import declaration
 from lowres.doctor.remedies.scopes import home, known, owner, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 from lowres.doctor.trace import Event
-
-
-def sources(setup: Setup) -> list[Source]:
-    """All files of the user's."""
-    return [one for one in (setup.source, *setup.files.values()) if one is not None]
 
 
 def class_of(setup: Setup, module: nn.Module) -> tuple[Source, ast.ClassDef] | None:

@@ -4,7 +4,8 @@ import ast
 
 from lowres.doctor.findings import Fix, Place
 from lowres.doctor.pipeline import Pipeline
-from lowres.doctor.remedies.origins import dataset_argument, enclosing_function, loader_call, targets
+from lowres.doctor.remedies.origins import dataset_argument, loader_call, targets
+from lowres.doctor.remedies.scopes import home
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Source, called, last_name, parent
 
@@ -79,9 +80,9 @@ def _is_model(source: Source, node: ast.expr) -> bool:
 
 def _innermost(source: Source, call: ast.Call) -> ast.stmt | None:
     """The loop that a call is in, within its function."""
-    function = enclosing_function(call)
+    function = home(call)
     loops = source.enclosing(call.lineno, *LOOPS)
-    return next((one for one in loops if enclosing_function(one) is function), None)
+    return next((one for one in loops if home(one) is function), None)
 
 
 def _before_evaluation(source: Source, call: ast.Call, train: Place | None) -> ast.stmt | None:
@@ -96,7 +97,7 @@ def _before_evaluation(source: Source, call: ast.Call, train: Place | None) -> a
         return None
     if trains(anchor):  # a batch by itself, within the loop over epochs
         inner = [one for one in source.enclosing(call.lineno, ast.stmt) if not trains(one)]
-        anchor = next((one for one in reversed(inner) if enclosing_function(one) is enclosing_function(call)), None)
+        anchor = next((one for one in reversed(inner) if home(one) is home(call)), None)
     above = parent(anchor) if anchor is not None else None
     while isinstance(above, ast.With) and not trains(above):
         anchor, above = above, parent(above)
@@ -105,14 +106,14 @@ def _before_evaluation(source: Source, call: ast.Call, train: Place | None) -> a
 
 def _by_flag(source: Source, call: ast.Call, title: str) -> Fix | None:
     """Where one function trains and evaluates: the mode by the condition that its backward pass is under."""
-    function, loop = enclosing_function(call), _innermost(source, call)
+    function, loop = home(call), _innermost(source, call)
     if function is None or loop is None:
         return None
     for backward in source.calls("backward"):
         above = parent(backward)
         while above is not None and above is not function and not isinstance(above, ast.If):
             above = parent(above)
-        if not isinstance(above, ast.If) or enclosing_function(above) is not function:
+        if not isinstance(above, ast.If) or home(above) is not function:
             continue
         test = source.segment(above.test)
         compares = isinstance(above.test, ast.Compare) and isinstance(above.test.ops[0], ast.IsNot)
@@ -131,7 +132,7 @@ def divided_by_images(source: Source, division: ast.BinOp) -> Fix:
     title = "divide by the images"
     lengths = [n for n in ast.walk(division.right) if isinstance(n, ast.Call) and called(n) == "len" and n.args]
     over = source.segment(lengths[0].args[0])
-    scope = enclosing_function(division) or source.tree
+    scope = home(division) or source.tree
     for loop in ast.walk(scope):
         if not isinstance(loop, ast.For) or over not in source.segment(loop.iter):
             continue
@@ -167,8 +168,8 @@ def on_validation(setup: Setup) -> Fix:
             continue
         above = parent(node)
         passed = isinstance(above, ast.Call) or (isinstance(above, ast.For) and above.iter is node)
-        function = enclosing_function(node)
-        loops = [one for one in source.enclosing(node.lineno, *LOOPS) if enclosing_function(one) is function]
+        function = home(node)
+        loops = [one for one in source.enclosing(node.lineno, *LOOPS) if home(one) is function]
         if passed and loops and not isinstance(parent(node), ast.Attribute):
             text = source.segment(node)
             edits.append(source.replaced(node, text[: len(text) - len(last_name(node))] + other.rpartition(".")[2]))

@@ -11,11 +11,11 @@ from lowres.doctor.remedies.origins import (
     chain,
     dataset_argument,
     dataset_call,
-    enclosing_function,
     loader_call,
     name_in_reach,
     targets,
 )
+from lowres.doctor.remedies.scopes import home
 from lowres.doctor.remedies.transform_lists import elements, resolved
 from lowres.doctor.remedies.transforms import plain_transform, subset_statement
 from lowres.doctor.setup import Setup
@@ -197,7 +197,7 @@ def _rest(setup: Setup, train: Pipeline, one: Pipeline, title: str) -> Fix | Non
     if given is None or not held or not subset or held[1] > loader.lineno:
         return None
     name = source.segment(given)
-    if enclosing_function(loader) is not enclosing_function(other[1]) or isinstance(given, ast.Call):
+    if home(loader) is not home(other[1]) or isinstance(given, ast.Call):
         return None
     if type(train.loader.dataset).__name__ == "Subset":
         code = f"{subset}({name}.dataset, sorted(set({name}.indices) - set({held[0]})))"
