@@ -16,7 +16,7 @@ from lowres.doctor.remedies.origins import (
     targets,
 )
 from lowres.doctor.remedies.scopes import home
-from lowres.doctor.remedies.transform_lists import elements, resolved
+from lowres.doctor.remedies.transform_lists import elements, imported, resolved
 from lowres.doctor.remedies.transforms import plain_transform, subset_statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name
@@ -73,10 +73,11 @@ def own_transform(setup: Setup, one: Pipeline) -> Fix:
     plain = plain_transform(source, call, one, setup)
     if not plain or made[0] is not source:
         return manual
+    needed = imported(source, ("transforms.Resize",)) if "Resize(" in plain else []
     if train is None or train.base is not one.base:
         value = argument(call, -1, "transform")
         shared = train is not None and dataset_call(setup, train) == made
-        return manual if value is None or shared else source.fix(title, source.replaced(value, plain))
+        return manual if value is None or shared else source.fix(title, source.replaced(value, plain), *needed)
     subset = subset_statement(setup, one)
     if subset is None or subset[0] is not source:
         return manual
@@ -86,7 +87,7 @@ def own_transform(setup: Setup, one: Pipeline) -> Fix:
         f"{name}.dataset = copy.copy({name}.dataset)  # training keeps its own transforms",
         f"{name}.dataset.transform = {plain}",
     )
-    return source.fix(title, edit, source.imported("import copy"))
+    return source.fix(title, edit, source.imported("import copy"), *needed)
 
 
 def _twin(source: Source, at: ast.Call, made: ast.Call) -> str:
