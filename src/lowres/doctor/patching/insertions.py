@@ -104,9 +104,9 @@ def _without_element(node: Any, i: int, left: str, right: str) -> Any:
 
 
 def _commented(space: Spaced) -> bool:
-    return isinstance(space, cst.ParenthesizedWhitespace) and any(
-        line.comment is not None for line in (space.first_line, *space.empty_lines)
-    )
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return False
+    return space.first_line.comment is not None or any(line.comment is not None for line in space.empty_lines)
 
 
 def _joined(before: Spaced, after: Spaced) -> Spaced:

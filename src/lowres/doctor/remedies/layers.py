@@ -9,7 +9,7 @@ from lowres.doctor.findings import Fix, Place
 from lowres.doctor.network import look
 from lowres.doctor.patching.edits import Edit
 from lowres.doctor.remedies.origins import argument
-from lowres.doctor.remedies.scopes import home, owner, statement
+from lowres.doctor.remedies.scopes import home, owner, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name, parent
 
@@ -46,6 +46,15 @@ def nn_prefix(source: Source) -> str:
     for call in source.calls(*CONVS, "Linear", "Sequential", *NORMS):
         return f"{source.segment(call.func.value)}." if isinstance(call.func, ast.Attribute) else ""
     return "nn."
+
+
+def layers_prefix(source: Source, *names: str) -> tuple[str, list[Edit]]:
+    """How a file is to call layers of these names, whether it makes any or not, and what it imports for that."""
+    single = any(node.module == "torch.nn" for node in source.nodes(ast.ImportFrom))
+    if single and not nn_prefix(source):
+        return "", [source.imported(f"from torch.nn import {name}") for name in names]
+    named = spell(source, "torch.nn")
+    return (f"{named}.", []) if named else ("nn.", [source.imported("from torch import nn")])
 
 
 def placed(source: Source, call: ast.Call, *code: str) -> list[Edit]:
