@@ -71,6 +71,12 @@ def test_both_modes_are_set_where_neither_was(program, observe):
     assert lines(apply(text, fixes(observe(text))["EV401"].edits)) == lines(program())
 
 
+def test_a_train_before_the_epochs_does_not_do(program, observe):
+    before = "model.train()\nfor epoch in range(EPOCHS):\n"
+    text = program(("for epoch in range(EPOCHS):\n    model.train()\n", before), ("    model.eval()\n", ""))
+    assert "    model.train()\n    for x, y in train_loader:\n" in apply(text, fixes(observe(text))["EV401"].edits)
+
+
 def test_one_function_that_does_both_goes_by_its_condition(program, observe):
     text = program(SHARED)
     fixed = apply(text, fixes(observe(text))["EV401"].edits)
