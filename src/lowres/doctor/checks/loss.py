@@ -5,7 +5,8 @@ import math
 
 from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.remedies.forward import sources, without
+from lowres.doctor.remedies.forward import without
+from lowres.doctor.remedies.layers import sources
 from lowres.doctor.remedies.scopes import home, known, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source

@@ -8,7 +8,8 @@ from torch import nn
 from lowres.doctor.calls import argument, called, last_name
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.patching.edits import Edit
-from lowres.doctor.remedies.forward import made_once, registered, sources
+from lowres.doctor.remedies.forward import made_once, registered
+from lowres.doctor.remedies.layers import sources
 from lowres.doctor.remedies.places import Made, optimizer_made
 from lowres.doctor.remedies.scopes import known
 from lowres.doctor.setup import Setup
