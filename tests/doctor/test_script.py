@@ -90,6 +90,20 @@ def test_fixes_are_edits_of_the_program_s_own_lines(observe, program, tmp_path):
     assert "+optimizer = " in fix.diff
 
 
+def test_what_is_moved_out_of_the_scratch_folder_replaces_nothing(observe, program, tmp_path):
+    best = tmp_path / "best.pt"
+    best.write_text("weeks of training")
+    moves = f"    torch.save(model.state_dict(), 'new.pt')\n    os.replace('new.pt', {str(best)!r})\n"
+    report = observe(
+        program(
+            ("import torch\n", "import os\nimport torch\n"),
+            ("    scheduler.step()\n", "    scheduler.step()\n" + moves),
+        )
+    )
+    assert report.problem == ""
+    assert best.read_text() == "weeks of training"
+
+
 FAULTY = ["TR502", "LR103", "EV401", "DA206"]
 
 

@@ -23,6 +23,7 @@ from lowres.doctor.proof.prove import prove_script
 from lowres.doctor.proof.verdicts import Proof
 from lowres.doctor.proof.waterfall import show_proof, write_picture
 from lowres.doctor.sarif import write_sarif
+from lowres.doctor.source import read
 from lowres.doctor.terminal import show
 from lowres.doctor.web import write_html
 from lowres.errors import UserError
@@ -100,6 +101,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     path = _written(asked)
     _check_proof(asked)
+    examined = read(_script(asked)).text if path is not None and asked.fix else ""
     report = examine_target(
         asked.target,
         words[at + 1 :],
@@ -118,7 +120,7 @@ def run(words: Sequence[str]) -> int:
     if path is not None and asked.recipe:
         made = _prescribe(report, path, asked)
     elif path is not None:
-        made = _mend(report, path, asked)
+        made = _mend(report, path, asked, examined)
     if proof is not None and not asked.json:
         show_proof(proof, console())
     if asked.json:
@@ -198,10 +200,10 @@ def _write(report: Report, asked: Doctor) -> None:
         console().print(f"\nwhat the network sees: {asked.sheet}")
 
 
-def _mend(report: Report, path: Path, asked: Doctor) -> dict[str, Any]:
+def _mend(report: Report, path: Path, asked: Doctor, examined: str) -> dict[str, Any]:
     """Writes the mended script and says so; or gives what JSON says of it."""
     codes = [] if asked.fix == ALL else asked.fix.split(",")
-    mended = write_mended(_script(asked), report.findings, path, codes)
+    mended = write_mended(_script(asked), report.findings, path, codes, examined)
     fixes = [one.to_json() for one in mended.outcomes]
     if asked.json:
         return {"fixed": {"file": str(path) if mended.applied else None, "fixes": fixes}}

@@ -116,6 +116,8 @@ class _Files:
     def writing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def write(path: Any, *args: Any, **kwargs: Any) -> Any:
             if isinstance(path, int) or kwargs.get("dir_fd") is not None or self._own(path):
+                if args and original.__name__ in ("rename", "replace"):
+                    args = (self._writable(args[0]), *args[1:])  # the other end may be a file of the user's
                 return original(path, *args, **kwargs)
             self._notes.append(
                 f"{original.__name__}({os.fspath(path)!r}) outside of the scratch folder was left undone"

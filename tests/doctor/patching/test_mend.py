@@ -169,6 +169,32 @@ def test_what_is_not_ours_is_not_overwritten(tmp_path):
     assert mended_path(script, tmp_path / "folder") == tmp_path / "folder" / "train.fixed.py"
 
 
+def test_neither_is_a_diff_or_a_recipe(tmp_path):
+    script, diff, recipe = tmp_path / "train.py", tmp_path / "new.diff", tmp_path / "mine.json"
+    script.write_text(CODE)
+    diff.write_text("- mine\n")
+    recipe.write_text('{"model_options": {}}')
+    for out, suffix, word in (
+        ("new.py", "", "new.diff is there"),
+        ("x.diff", "", "ends in .py"),
+        ("mine.json", "r", "is there"),
+    ):
+        with pytest.raises(UserError, match=word):
+            mended_path(script, tmp_path / out, suffix and ".recipe.json")
+    (tmp_path / "train.recipe.json").write_text('{"model_options": {}}')
+    assert mended_path(script, None, ".recipe.json") == tmp_path / "train.recipe.json"
+
+
+def test_a_script_that_was_changed_meanwhile_is_not_mended(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(CODE)
+    found, examined = momentum(script), read(script).text
+    script.write_text("import os\n" + CODE)
+    with pytest.raises(UserError, match="has changed since it was examined"):
+        write_mended(script, found, mended_path(script), examined=examined)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+
+
 def test_folders_that_cannot_be_written_to(tmp_path, monkeypatch):
     script = tmp_path / "train.py"
     script.write_text(CODE)

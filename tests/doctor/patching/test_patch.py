@@ -44,6 +44,14 @@ def test_a_keyword_is_taken_away(code, after):
     assert apply(code, [source.keyword_removed(call(source, "f"), "lr")]) == after
 
 
+def test_what_stars_give_cannot_be_seen_so_nothing_is_put_beside_it():
+    source = Source("x.py", "opt = SGD(p, **options)\n")
+    with pytest.raises(Unpatchable, match="lr may be among it"):
+        apply(source.text, [source.with_keyword(call(source, "SGD"), "lr", "0.1")])
+    fix = source.fix("a rate", source.with_keyword(call(source, "SGD"), "lr", "0.1"))
+    assert not fix.edits
+
+
 def test_edits_within_each_other_compose():
     source = Source("x.py", "loss = crit(net(x).softmax(1), y)\n")
     edits = [
@@ -104,6 +112,34 @@ for x in data:
         skip()
     a(); b()  # both
 """
+
+
+@pytest.mark.parametrize(
+    ("code", "gone", "after"),
+    [
+        ("x = [a(), b(), c()]\n", "ac", "x = [b()]\n"),
+        ("x = [a(), b()]\n", "b", "x = [a()]\n"),
+        ("x = (a(), b())\n", "b", "x = (a(),)\n"),
+        (
+            "x = [\n    # above\n    a(),  # a\n    # below\n    b(),  # b\n    c(),  # c\n]\n",
+            "b",
+            "x = [\n    # above\n    a(),  # a\n    # below\n    c(),  # c\n]\n",
+        ),
+        ("x = [\n    a(),  # a\n    b(),  # b\n]\n", "a", "x = [\n    b(),  # b\n]\n"),
+        ("x = [\n    a(),  # a\n    b(),  # b\n]\n", "b", "x = [\n    a(),  # a\n]\n"),
+        ("x = [a(),  # a\n     b()]\n", "b", "x = [a()  # a\n     ]\n"),
+        ("x = [a(),\n     b()]\n", "b", "x = [a()]\n"),
+    ],
+)
+def test_elements_go_with_the_comments_of_their_lines_alone(code, gone, after):
+    source = Source("x.py", code)
+    assert apply(code, [source.element_removed(call(source, name)) for name in gone]) == after
+
+
+def test_what_is_done_to_other_elements_stays():
+    source = Source("x.py", "x = [a(), b()]\n")
+    edits = [source.element_removed(call(source, "a")), source.replaced(call(source, "b"), "c(1)")]
+    assert apply(source.text, [*edits, source.element_after(call(source, "a"), "d()")]) == "x = [d(), c(1)]\n"
 
 
 def test_statements_come_before_and_after():

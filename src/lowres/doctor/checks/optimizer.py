@@ -39,17 +39,25 @@ def _declared(source: Source, pattern: re.Pattern[str]) -> list[tuple[str, int, 
         if isinstance(node, ast.Call):
             if called(node) != "add_argument":
                 continue
-            names = [str(one.value).lstrip("-").replace("-", "_") for one in node.args if isinstance(one, ast.Constant)]
             default = next((k.value for k in node.keywords if k.arg == "default"), None)
-            named = next((name for name in names if pattern.match(name)), None)
-            if named:
-                found.append((named, node.lineno, _literal(default)))
+            if pattern.match(_destination(node)):
+                found.append((_destination(node), node.lineno, _literal(default)))
             continue
         assert isinstance(node, ast.Assign | ast.AnnAssign)
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         named_targets = [last_name(one) for one in targets if isinstance(one, ast.Name | ast.Attribute)]
         found += [(name, node.lineno, _literal(node.value)) for name in named_targets if pattern.match(name)]
     return found
+
+
+def _destination(call: ast.Call) -> str:
+    """The name under which an `add_argument` is read: its `dest`, else its first long option, else its first."""
+    given = next((one.value for one in call.keywords if one.arg == "dest"), None)
+    if given is not None:
+        return str(_literal(given) or "")
+    names = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    chosen = next((name for name in names if name.startswith("--")), names[0] if names else "")
+    return chosen.lstrip("-").replace("-", "_")
 
 
 def _literal(node: ast.AST | None) -> object:
@@ -61,8 +69,13 @@ def _reads(source: Source, name: str) -> bool:
     for node in source.nodes(ast.Name, ast.Attribute):
         if last_name(node) == name and isinstance(getattr(node, "ctx", None), ast.Load) and not _printed(node):
             return True
-    texts = [n.value for n in source.nodes(ast.Constant) if isinstance(n, ast.Constant) and n.value == name]
-    return any(texts) or any("**vars(" in line or "**args" in line for line in source.lines)
+    texts = [n for n in source.nodes(ast.Constant) if n.value == name and not _is_destination(n)]
+    return bool(texts) or any("**vars(" in line or "**args" in line for line in source.lines)
+
+
+def _is_destination(node: ast.Constant) -> bool:
+    around = parent(node)
+    return isinstance(around, ast.keyword) and around.arg == "dest"
 
 
 def _printed(node: ast.AST) -> bool:
@@ -95,12 +108,7 @@ def _named(built: Made, unused: tuple[Source, int, str, object]) -> str | None:
     if not _is_argument(source, name):
         return name if known(source, name, built.call) else None
     # Whatever other arguments of the command line are read from there: args, self.args, config.
-    arguments = {
-        str(one.value).lstrip("-").replace("-", "_")
-        for call in source.calls("add_argument")
-        for one in call.args
-        if isinstance(one, ast.Constant)
-    }
+    arguments = {_destination(call) for call in source.calls("add_argument")}
     read = [one for one in source.nodes(ast.Attribute) if one.attr in arguments]
     read.sort(key=lambda one: home(one) is not home(built.call))
     return next((f"{ast.unparse(one.value)}.{name}" for one in read if known(source, one.value, built.call)), None)
@@ -150,11 +158,7 @@ def _figure(unused: tuple[Source, int, str, object] | None) -> float | None:
 
 
 def _is_argument(source: Source, name: str) -> bool:
-    return any(
-        called(call) == "add_argument"
-        and any(isinstance(a, ast.Constant) and str(a.value).lstrip("-").replace("-", "_") == name for a in call.args)
-        for call in source.calls("add_argument")
-    )
+    return any(_destination(call) == name for call in source.calls("add_argument"))
 
 
 SQUARE = re.compile(r"\*\*\s*2\b")

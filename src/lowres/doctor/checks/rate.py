@@ -78,9 +78,9 @@ def set_rate(setup: Setup, rate: float) -> Fix:
 def too_high(setup: Setup) -> Found | None:
     """The highest rate of the schedule is beyond what this optimizer bears.
 
-    A warning at three times the usual range (twice for pretrained weights), an error at ten times, or where the
-    observed steps made the loss infinite or multiplied it by ten. The range is scaled with the batch and with
-    momentum. The rate is taken after warm-up, at its peak.
+    A warning at three times the top of the usual range (twice for pretrained weights); an error at ten times, or
+    where the loss moreover became infinite or ten times as large in the observed steps. The range is scaled with the
+    batch and with momentum. The rate is taken after warm-up, at its peak.
     """
     prior, rates = sensible(setup), setup.rates
     if prior is None or rates is None:
@@ -104,7 +104,7 @@ def too_high(setup: Setup) -> Found | None:
             "proposed": of_sgd(setup, sgd) if sgd is not None else {"lr": best},
         },
         cost=80.0 if factor >= 10 or burst else 15.0 if not setup.pretrained else 8.0,
-        grade="error" if factor >= 10 else "warning",
+        grade="error" if factor >= 10 or burst else "warning",
         place=setup.optimizer_place,
         fix=sgd or set_rate(setup, best),
     )
@@ -112,10 +112,10 @@ def too_high(setup: Setup) -> Found | None:
 
 @check("LR102", "rate too low", grade="warning", kind="C04", cost=(5, 40), source=PRIOR + "; 6 points for a tenth")
 def too_low(setup: Setup) -> Found | None:
-    """The highest rate of the schedule is a fifth of the usual range or less.
+    """The highest rate of the schedule is a quarter of where the usual range begins, or less.
 
-    The range is scaled with the batch. Plain SGD without momentum at a tenth of its rate is TR502's. Networks whose
-    backbone is frozen, and long trainings of hundreds of epochs, bear less and need half of that to speak.
+    The range is scaled with the batch, and begins lower for pretrained weights and without norms. SGD with little or
+    no momentum is TR502's.
     """
     prior, rates = sensible(setup), setup.rates
     if prior is None or rates is None or (setup.algorithm == "SGD" and setup.momentum < 0.5):
@@ -145,9 +145,9 @@ def too_low(setup: Setup) -> Found | None:
 def batch(setup: Setup) -> Found | None:
     """Batches so large that an epoch has few steps, at a rate that suited small ones.
 
-    Speaks where a batch is more than 2 % of the data and an epoch has fewer than 60 steps, with a rate that was not
-    scaled along (below 0.2 per 1024 images for SGD). LARS and LAMB are left alone, and data sets of fewer than 5,000
-    images.
+    Speaks where a batch is 2 % of the data or more and an epoch has fewer than 60 steps. Silent where SGD's rate was
+    scaled along (0.1 for every 128 images, in batches of at most 1024; no other rate is looked at), where the
+    training has more than 20,000 steps, for LARS and LAMB, and for data sets of fewer than 5,000 images.
     """
     train, steps, rates = setup.train, setup.steps_per_epoch, setup.rates
     if train is None or not train.batch_size or not steps or not train.size or rates is None or train.size < 5000:

@@ -34,15 +34,20 @@ def mended_path(script: Path, out: Path | None = None, suffix: str = "") -> Path
         path = path / name
     if path.exists() and path.samefile(script):
         raise UserError(f"--out {path} is the script itself, which is never overwritten: name another file")
-    if path.exists() and not _ours(path):
-        raise UserError(f"{path} is there already and was not written by lowres: name another file with --out")
+    if not suffix and diff_path(path) == path:
+        raise UserError(f"--out {path} is where the diff goes: name a file that ends in {script.suffix}")
+    for file in (path,) if suffix else (path, diff_path(path)):
+        if file.exists() and not _ours(file):
+            raise UserError(f"{file} is there already and was not written by lowres: name another file with --out")
     folder = path.parent
     if folder.exists() and not os.access(folder, os.W_OK):
         raise _unwritable(path, "the folder is read-only")
     return path
 
 
-def write_mended(script: Path, findings: Sequence[Finding], path: Path, codes: Sequence[str] = ()) -> Mended:
+def write_mended(
+    script: Path, findings: Sequence[Finding], path: Path, codes: Sequence[str] = (), examined: str | None = None
+) -> Mended:
     """Applies fixes and writes the result and its diff; nothing where no fix could be applied.
 
     Args:
@@ -50,11 +55,14 @@ def write_mended(script: Path, findings: Sequence[Finding], path: Path, codes: S
         findings: Those of its report.
         path: What to write; the diff goes beside it.
         codes: Which to fix; none: all errors and warnings.
+        examined: The source that the findings are of; None: it is taken for granted.
 
     Raises:
         UserError: A code is not among the findings, the script has changed, or nothing can be written there.
     """
     source = read(script)
+    if examined is not None and source.text != examined:
+        raise UserError(f"{script} has changed since it was examined: nothing was written, ask again")
     mended = mend(source, findings, codes)
     if not mended.applied:
         return mended
@@ -100,7 +108,7 @@ def _ours(path: Path) -> bool:
     """Whether a file is mended source, which has our marks, or a recipe."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return MARK.search(text) is not None or (path.suffix == ".json" and '"model_options"' in text)
+        return MARK.search(text) is not None or (path.name.endswith(".recipe.json") and '"model_options"' in text)
     except (OSError, UnicodeDecodeError):
         return False
 
