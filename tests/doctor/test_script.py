@@ -124,13 +124,6 @@ BENIGN = {
          "        x, y = images[order[i:i + 32]], labels[order[i:i + 32]]\n"
          "        x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(-1), x)\n"),
     ],
-    "an evaluation amid an epoch": [
-        ("    model.train()\n", ""),
-        ("    for x, y in train_loader:\n", "    for i, (x, y) in enumerate(train_loader):\n        if i % 5 == 0:\n"
-         "            model.eval()\n            with torch.no_grad():\n"
-         "                print(sum((model(a).argmax(1) == b).sum().item() for a, b in val_loader))\n"
-         "        model.train()\n"),
-    ],
 }  # fmt: skip
 
 
@@ -144,19 +137,6 @@ def test_accumulated_gradients_leave_fewer_steps_to_a_schedule(observe, program)
     report = observe(program(*edits, ("len(train_loader) // 2", "len(train_loader)")))
     assert found(report, "LR105").evidence["steps"] == 12 * 10 // 2
     assert report.seen["rates"]["cadence"] == "batch"
-
-
-def test_each_fold_of_a_cross_validation_has_its_own_images(observe, program):
-    text = program(
-        ("DataLoader(Photographs(320, True),", "DataLoader(Subset(images, [i for i in range(320) if i % 3 != fold]),"),
-        ("DataLoader(Photographs(130, False),", "DataLoader(Subset(plain, range(fold, 320, 3)),"),
-        ("DataLoader, Dataset", "DataLoader, Dataset, Subset"),
-    )
-    head, tail = text.split("model = ")
-    folds = "images, plain = Photographs(320, True), Photographs(320, False)\nfor fold in range(3):\n"
-    report = observe(head + folds + textwrap.indent("model = " + tail, "    "))
-    assert (report.problem, loud(report)) == ("", set())
-    assert len([name for name in report.seen if name.endswith("_loader")]) == 1
 
 
 @pytest.mark.parametrize("last", ["EPOCHS", "EPOCHS * len(train_loader)"])
