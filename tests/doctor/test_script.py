@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,8 @@ def test_a_loop_s_fault_is_named(observe, program, code):
     assert code in loud(observe(program(*EDITS[code])))
 
 
+ONE_CYCLE = "scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps={})\n"
+STEPS = "optimizer.step(), scheduler.step()"
 BENIGN = {
     "accumulation": [
         ("        optimizer.zero_grad()\n", ""),
@@ -73,12 +76,78 @@ BENIGN = {
         ("        optimizer.zero_grad()\n", ""),
         ("        optimizer.step()\n", "        optimizer.step()\n        model.zero_grad()\n"),
     ],
+    "accumulation, a schedule by the step": [
+        (COSINE, ONE_CYCLE.format("EPOCHS * len(train_loader) // 2")),
+        ("    scheduler.step()\n", ""),
+        ("        optimizer.zero_grad()\n", ""),
+        ("for x, y in train_loader", "for i, (x, y) in enumerate(train_loader)"),
+        ("        optimizer.step()\n", "        if i % 2:\n            " + STEPS + ", model.zero_grad()\n"),
+    ],
+    "accumulation of small batches": [
+        ("batch_size=32", "batch_size=8"),
+        ("lr=0.1", "lr=0.4"),
+        ("        optimizer.zero_grad()\n", ""),
+        ("for x, y in train_loader", "for i, (x, y) in enumerate(train_loader)"),
+        ("loss.backward()\n        optimizer.step()\n", "(loss / 8).backward()\n"
+         "        if i % 8 == 7:\n            optimizer.step(), model.zero_grad()\n"),
+    ],
+    "a training of so many steps": [
+        ("EPOCHS = 12\n", ""),
+        (COSINE, ONE_CYCLE.format("80") + "step = 0\n"),
+        ("for epoch in range(EPOCHS)", "while step < 80"),
+        ("    scheduler.step()\n", ""),
+        ("        optimizer.step()\n", "        " + STEPS + "\n        step += 1\n"),
+        ('print("epoch", epoch,', "print("),
+    ],
+    "steps in a range": [
+        ("EPOCHS = 12\n", ""),
+        (COSINE, ONE_CYCLE.format("80") + "batches = iter(train_loader)\n"),
+        ("for epoch in range(EPOCHS)", "for step in range(80)"),
+        ("    scheduler.step()\n", ""),
+        ("    for x, y in train_loader:\n", "    if True:\n        try:\n            x, y = next(batches)\n"
+         "        except StopIteration:\n            batches = iter(train_loader)\n            x, y = next(batches)\n"),
+        ("        optimizer.step()\n", "        " + STEPS + "\n"),
+        ("    model.eval()\n", "    if step % 20:\n        continue\n    model.eval()\n"),
+        ('"epoch", epoch', '"step", step'),
+    ],
+    "two schedules in turn": [
+        ("EPOCHS = 12", "EPOCHS = 15"),
+        (COSINE, "warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=3 * len(train_loader))\n"
+         + COSINE.replace("EPOCHS", "EPOCHS - 3")),
+        ("        optimizer.step()\n", "        optimizer.step()\n        if epoch < 3:\n            warm.step()\n"),
+        ("    scheduler.step()\n", "    if epoch >= 3:\n        scheduler.step()\n"),
+    ],
+    "batches by hand": [
+        ("train_loader = DataLoader(Photographs(320, True), batch_size=32, shuffle=True)\n",
+         "images, labels = Photographs(320, False).images, torch.arange(320) * 7 % 10\n"),
+        ("    for x, y in train_loader:\n", "    order = torch.randperm(320)\n    for i in range(0, 320, 32):\n"
+         "        x, y = images[order[i:i + 32]], labels[order[i:i + 32]]\n"
+         "        x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(-1), x)\n"),
+    ],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BENIGN)
 def test_what_looks_like_a_fault_is_left_alone(observe, program, name):
     assert loud(observe(program(*BENIGN[name]))) == set()
+
+
+def test_accumulated_gradients_leave_fewer_steps_to_a_schedule(observe, program):
+    edits = BENIGN["accumulation, a schedule by the step"]
+    report = observe(program(*edits, ("len(train_loader) // 2", "len(train_loader)")))
+    assert found(report, "LR105").evidence["steps"] == 12 * 10 // 2
+    assert report.seen["rates"]["cadence"] == "batch"
+
+
+@pytest.mark.parametrize("last", ["EPOCHS", "EPOCHS * len(train_loader)"])
+def test_the_longer_of_two_stages_is_examined(observe, program, last):
+    text = program(("T_max=EPOCHS", f"T_max={last}"), ("print(", "print(EPOCHS, "))
+    head, tail = text.split("optimizer = ")
+    stages = "for EPOCHS in (5, 30):\n    model[0].requires_grad_(EPOCHS > 5)\n"
+    report = observe(head + stages + textwrap.indent("optimizer = " + tail, "    "))
+    assert report.problem == ""
+    assert report.seen["epochs"] == 30
+    assert ("LR105" in loud(report)) is (last != "EPOCHS")
 
 
 def test_fixes_are_edits_of_the_program_s_own_lines(observe, program, tmp_path):

@@ -1,6 +1,7 @@
 """Which line of the user's code is at work, and how often the loop around it is meant to go round."""
 
 import ast
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ LIBRARIES = (
     str(Path(__file__).resolve().parents[1]),
 )
 """Folders that are nobody's own."""
+STEPS = re.compile(r"step|iter|batch|update", re.IGNORECASE)
+"""In the name of what counts something else than epochs."""
 
 
 @dataclass
@@ -89,14 +92,17 @@ class Frames:
         """How often the loop around the present line goes round, and the line where it begins.
 
         Returns:
-            Of the innermost loop that can be counted; otherwise None and the innermost one's line; None if there is
-            no loop.
+            Of the innermost loop that can be counted and counts no steps, nor stands around one that does, unless it
+            says that it counts epochs; otherwise None and the innermost one's line; None if there is no loop.
         """
         uncounted: tuple[None, int] | None = None
+        steps = False
         for frame in self.stack():
             for loop in self._loops(frame.f_code.co_filename, frame.f_lineno):
-                count = _count(loop, frame)
-                if count is not None:
+                count, names = _count(loop, frame)
+                epochs = "epoch" in names.lower()
+                steps = steps or (not epochs and STEPS.search(names) is not None)
+                if count is not None and (epochs or not steps):
                     return count, loop.lineno
                 uncounted = uncounted or (None, loop.lineno)
         return uncounted
@@ -119,20 +125,21 @@ def _library(path: Path) -> bool:
     return installed or any(path.is_relative_to(one) for one in LIBRARIES)
 
 
-def _count(loop: Loop, frame: FrameType) -> int | None:
-    """The rounds of a loop over a range; of a `while name < limit`, the limit."""
+def _count(loop: Loop, frame: FrameType) -> tuple[int | None, str]:
+    """The rounds of a loop over a range; of a `while name < limit`, the limit; and the names of both."""
     if isinstance(loop, ast.While):
         test = loop.test
-        if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Lt | ast.LtE):
+        if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Lt | ast.LtE) and last_name(test.left):
             limit = _value(test.comparators[0], frame)
-            return int(limit) if isinstance(limit, int | float) and last_name(test.left) else None
-        return None
+            names = f"{last_name(test.left)} {last_name(test.comparators[0])}"
+            return int(limit) if isinstance(limit, int | float) else None, names
+        return None, ""
     for node in ast.walk(loop.iter):
         if isinstance(node, ast.Call) and called(node) in ("range", "trange"):
             values = [_value(one, frame) for one in node.args]
-            if values and all(isinstance(one, int) for one in values):
-                return len(range(*values))
-    return None
+            count = len(range(*values)) if values and all(isinstance(one, int) for one in values) else None
+            return count, " ".join(map(last_name, (loop.target, *node.args)))
+    return None, ""
 
 
 def _value(node: ast.expr, frame: FrameType) -> Any:

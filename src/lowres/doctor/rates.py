@@ -1,7 +1,6 @@
 """The rate over the whole training: simulated from the schedule, or as the loop itself set it."""
 
 import copy
-import itertools
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from lowres.doctor.trace import Trace
 
 POINTS = 400
 """Figures that a curve keeps."""
+LONGEST = 1_000_000
+"""Steps of a schedule that are simulated, at most: some ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,44 @@ class Rates:
 
 def cadence(trace: Trace) -> str:
     """How often the loop steps its schedule."""
-    real = [event.kind for event in trace.of("step", "schedule", "iterate", real=True)]
-    if "schedule" not in real:
-        return "epoch" if trace.count("schedule") else "never"
-    steps, schedules = real.count("step"), real.count("schedule")
-    followed = sum(1 for a, b in itertools.pairwise(real) if (a, b) == ("step", "schedule"))
-    # Stepped after nearly every step of the optimizer, which also stands at the end of an epoch.
-    per_epoch = Counter(real)["iterate"]
-    return "batch" if steps > 2 and followed >= 0.8 * steps and schedules > per_epoch / 2 else "epoch"
+    if not trace.count("schedule"):
+        return "never"
+    loader = trace.train_loader()
+    if loader is None:  # no step is left out
+        return "batch" if trace.count("schedule") >= 0.8 * trace.count("step") else "epoch"
+    # By the batch: while batches are being drawn, beside nearly every step of the optimizer.
+    stepped, scheduled = (_batches_with(trace, kind, id(loader)) for kind in ("step", "schedule"))
+    return "batch" if scheduled and len(scheduled) >= 0.8 * len(stepped) else "epoch"
+
+
+def accumulation(trace: Trace) -> int:
+    """Batches of the training loader that a step of the optimizer is usually taken for."""
+    loader = trace.train_loader()
+    gaps: Counter[int] = Counter()
+    drawn = passes = 0
+    for event in trace.of("iterate", "backward", "step", real=True):
+        if loader is None or event["loader"] != id(loader):
+            continue
+        if event.kind == "iterate":
+            drawn = passes = 0
+        elif event.kind == "backward":
+            passes += 1
+        else:  # a batch may take two passes, or be drawn before the last one is used
+            gap = min(event["drawn"] - drawn, passes)
+            gaps[gap] += gap > 0
+            drawn, passes = event["drawn"], 0
+    return max(1, max(gaps, key=lambda gap: (gaps[gap], gap), default=1))
+
+
+def _batches_with(trace: Trace, kind: str, loader: int) -> set[tuple[int, int]]:
+    """Batches of a loader beside which something happened, by epoch and number."""
+    found: set[tuple[int, int]] = set()
+    epoch = 0
+    for event in trace.of("iterate", kind, real=True):
+        if event["loader"] == loader:
+            epoch += event.kind == "iterate"
+            found |= {(epoch, event["drawn"])} if event.kind == kind else set()
+    return found
 
 
 def rates(
@@ -92,16 +123,18 @@ def rates(
     """
     observed = [max(event["rates"]) for event in trace.of("step") if event["rates"]]
     how = how or (cadence(trace) if trace.count("step") else "epoch")
-    if scheduler is not None and how != "never" and epochs:
+    steps = (epochs or 0) * ((steps_per_epoch or 1) if how == "batch" else 1)
+    if scheduler is not None and how != "never" and 0 < steps <= LONGEST:
         if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
             return Rates(tuple(observed[:1]) or (_rate(scheduler),), "plateau", how)
-        steps = epochs * (steps_per_epoch or 1) if how == "batch" else epochs
         return simulate(scheduler, steps, how)
     if not observed:
         return None
     by_epoch = observed_by_epoch(trace)
-    if scheduler is None and _within_epoch(trace):  # by the step, of which most were left out
+    if how == "batch" or (scheduler is None and _within_epoch(trace)):  # by the step, of which most were left out
         return Rates(by_epoch, "partly observed", "batch", len(by_epoch))
+    if scheduler is not None and how != "never":  # of a training without known end
+        return Rates(by_epoch, "partly observed", how, len(by_epoch))
     return Rates(by_epoch, "observed", "never" if scheduler is not None else "", len(by_epoch))
 
 
@@ -125,8 +158,11 @@ def simulate(scheduler: Any, steps: int, how: str) -> Rates:
 
 
 def observed_by_epoch(trace: Trace) -> tuple[float, ...]:
-    """The rate of each epoch's last step, as the loop had it."""
+    """The rate of each epoch's last step, as the loop had it; without a loader that trains, of each step."""
     train = trace.train_loader()
+    if train is None:
+        steps = [max(event["rates"]) for event in trace.of("step") if event["rates"]]
+        return tuple(steps[:: max(1, len(steps) // POINTS)])
     curve: list[float] = []
     current: float | None = None
     for event in trace.of("iterate", "step"):

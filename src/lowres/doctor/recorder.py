@@ -58,6 +58,8 @@ class Recorder:
         self.loader: int | None = None
         self.batch: Any = None
         self.rounds: tuple[int | None, int] | None = None
+        self._open: list[int] = []
+        self._drawn_of: dict[int | None, int] = {}
         self._depth = 0
         self._undo: contextlib.ExitStack = contextlib.ExitStack()
         self._pristine = False
@@ -201,8 +203,9 @@ class Recorder:
             for seen in self.trace.schedulers.values():
                 seen.notes["pristine"] = dry_copy(seen.item)
         norm = None if self.fast else gradient_norm(item)
-        rates = [group["lr"] for group in item.param_groups]
-        self.note("step", optimizer=id(item), rates=[float(rate) for rate in rates], norm=norm, loader=self.loader)
+        rates = [float(group["lr"]) for group in item.param_groups]
+        drawn = self._drawn_of.get(self.loader, 0)
+        self.note("step", optimizer=id(item), rates=rates, norm=norm, loader=self.loader, drawn=drawn)
 
     def _after_step(self, item: Optimizer, args: Any, kwargs: Any) -> None:
         """For `cutting`, which looks at the weights after the steps."""
@@ -219,13 +222,17 @@ class Recorder:
             if self._scheduling:
                 return original(item, *args, **kwargs)
             self._scheduling = True
+            seen = self.trace.schedulers.get(id(item))  # None while it is still being made
+            if seen is not None and self._pristine and "pristine" not in seen.notes:  # made after the first step
+                seen.notes["pristine"] = dry_copy(item)
             try:
                 result = original(item, *args, **kwargs)
             finally:
                 self._scheduling = False
-            if id(item) in self.trace.schedulers:  # else it is still being made
+            if seen is not None:
                 given = [number(one) for one in (*args, *kwargs.values())]
-                self.note("schedule", scheduler=id(item), given=given)
+                loader = self.loader if self.loader in self._open else None
+                self.note("schedule", scheduler=id(item), given=given, loader=loader, drawn=self._drawn_of.get(loader))
             return result
 
         return step
@@ -255,9 +262,16 @@ class Recorder:
         return iterate
 
     def _yield(self, key: int, batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            self.loader, self.batch = key, batch
-            yield batch
+        outer = (self.loader, self.batch) if self.loader in self._open else (None, None)
+        self._open.append(key)
+        try:
+            for position, batch in enumerate(batches, start=1):
+                self.loader, self.batch, self._drawn_of[key] = key, batch, position
+                yield batch
+            if self.loader == key:  # what follows comes from elsewhere; not so where one batch alone was drawn
+                self.loader, self.batch = outer
+        finally:
+            self._open.remove(key)
 
     def _load_state_dict(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def load(module: nn.Module, state: Any, strict: bool = True, **kwargs: Any) -> Any:

@@ -1,6 +1,7 @@
 """A setup: everything the doctor knows of somebody's training. Facts are gathered once; checks only read them."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,13 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Optimizer, lr_scheduler
 from torch.utils.data import DataLoader
 
 from lowres.doctor.findings import Finding, Place
 from lowres.doctor.network import BATCH_NORMS, Network, look
 from lowres.doctor.pipeline import Pipeline
-from lowres.doctor.rates import Rates, rates
+from lowres.doctor.rates import Rates, accumulation, rates
 from lowres.doctor.readings import dry_copy
 from lowres.doctor.recognise import Kind, recognise
 from lowres.doctor.source import Source
@@ -39,8 +40,7 @@ class Setup:
         train: The training loader.
         evals: Loaders that evaluation uses.
         optimizer: The optimizer.
-        scheduler: A copy of the schedule from before the first step.
-        loss_fn: Where objects were given.
+        scheduler: A copy of the schedule from before the first step; None also where several take turns.
         given_epochs: Where they were given.
         cadence: How often the loop steps its schedule, where that was given.
         image: A batch for the network, where no loader gives one.
@@ -60,7 +60,6 @@ class Setup:
     evals: list[Pipeline] = field(default_factory=list)
     optimizer: Optimizer | None = None
     scheduler: Any = None
-    loss_fn: Any = None
     given_epochs: int | None = None
     cadence: str = ""
     image: Tensor | None = None
@@ -143,10 +142,11 @@ class Setup:
         if self.given_epochs is not None:
             return self.given_epochs
         loader = self.trace.train_loader()
+        counts: Counter[int] = Counter()  # a training may have several stages, of which the longest is meant
         for event in self.trace.of("iterate"):
             if loader is not None and event["loader"] == id(loader) and event["rounds"] and event["rounds"][0]:
-                return int(event["rounds"][0])
-        return None
+                counts[int(event["rounds"][0])] += 1
+        return max(counts, key=lambda rounds: (counts[rounds], rounds), default=None)
 
     @property
     def epochs_seen(self) -> int:
@@ -154,11 +154,16 @@ class Setup:
         loader = self.trace.train_loader()
         return sum(1 for event in self.trace.of("iterate") if loader is not None and event["loader"] == id(loader))
 
+    @cached_property
+    def accumulation(self) -> int:
+        """Batches of the training loader that a step of the optimizer is taken for."""
+        return accumulation(self.trace)
+
     @property
     def steps_per_epoch(self) -> int | None:
-        """Batches of the training loader."""
+        """Steps of the optimizer in a pass over the training loader."""
         try:
-            return len(self.train.loader) if self.train is not None else None
+            return max(1, len(self.train.loader) // self.accumulation) if self.train is not None else None
         except TypeError:
             return None
 
@@ -264,9 +269,11 @@ def from_trace(trace: Trace, *, target: str, pristine: dict[int, nn.Module], pre
     keys = trace.scheduler_keys()
     own = [key for key in keys if getattr(trace.schedulers[key].item, "optimizer", None) in (setup.optimizer, None)]
     stepped = {event["scheduler"] for event in trace.of("schedule")}
-    chosen = next((key for key in own if key in stepped), own[-1] if own else None)
-    if chosen is not None:
-        seen = trace.schedulers[chosen]
+    chosen = [key for key in own if key in stepped] or own[-1:]
+    if len(chosen) > 1:  # none of them tells the rate by itself; a plateau's depends on what it is handed
+        chosen = [k for k in chosen if isinstance(trace.schedulers[k].item, lr_scheduler.ReduceLROnPlateau)][:1]
+    for key in chosen:
+        seen = trace.schedulers[key]
         setup.scheduler = seen.notes.get("pristine") or dry_copy(seen.item)
     return setup
 

@@ -16,7 +16,7 @@ class Event:
     """One thing that the loop did.
 
     Attributes:
-        kind: forward, loss, backward, zero_grad, step, clip, schedule, iterate, batch, load, save, or evaluate.
+        kind: forward, loss, backward, zero_grad, step, clip, schedule, iterate, load, or save.
         place: The user's line; None if none was on the stack.
         real: Whether it was computed; False while epochs were passed over.
         data: What belongs to it.
@@ -98,10 +98,20 @@ class Trace:
         return self.loaders[max(counts, key=lambda key: counts[key])].item if counts else None
 
     def eval_loaders(self) -> list[int]:
-        """Keys of the loaders that fed forward passes and no backward pass, in the order of their first use."""
+        """Keys of the loaders that fed forward passes and no backward pass, in the order of their first use.
+
+        Those of networks that other loaders trained, as the other folds of a cross-validation, are left out.
+        """
         trained = {event["loader"] for event in self.of("backward")}
-        keys = [event["loader"] for event in self.of("forward") if event["loader"] is not None]
-        return [key for key in dict.fromkeys(keys) if key not in trained]
+        loader = self.train_loader()
+        train = id(loader) if loader is not None else None
+        teachers: dict[int, set[int | None]] = {}
+        for event in self.of("forward"):
+            if event["grad"] and event["loader"] in trained:
+                teachers.setdefault(event["model"], set()).add(event["loader"])
+        own = (event for event in self.of("forward") if train in teachers.get(event["model"], {train}))
+        keys = dict.fromkeys(event["loader"] for event in own)
+        return [key for key in keys if key is not None and key not in trained]
 
     def optimizer(self) -> Optimizer | None:
         """The optimizer that stepped most; if none did, the one that was made last."""

@@ -14,8 +14,13 @@ PRIOR = "a prior by optimizer, batch, norms and weights; public cases: up to 85 
 
 
 def sensible(setup: Setup, batch: int | None = None) -> tuple[float, float] | None:
-    """The rates that suit this optimizer, batch (by default the loader's) and network; None without a prior."""
+    """The rates that suit this optimizer, batch (by default the loader's) and network; None without a prior.
+
+    Where gradients are accumulated they reach from what suits one batch to what suits all that a step is taken for,
+    since losses may be divided by their number or not.
+    """
     batch = batch or (setup.train.batch_size if setup.train is not None else None) or 128
+    whole = batch * setup.accumulation
     normed = setup.network is None or setup.network.norms > 0
     attends = setup.network is not None and setup.network.attention
     if setup.algorithm == "SGD":
@@ -24,11 +29,10 @@ def sensible(setup: Setup, batch: int | None = None) -> tuple[float, float] | No
         low, high = (0.001, 0.03) if setup.pretrained else (0.02, 0.4) if normed else (0.005, 0.05)
         if setup.pretrained and _head_alone(setup):
             high = 0.3
-        share = batch / 128
-        return low * min(gain, 3) * min(share, 1), high * gain * max(min(share, 8), 0.25)
+        return low * min(gain, 3) * min(batch / 128, 1), high * gain * max(min(whole / 128, 8), 0.25)
     if setup.algorithm in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax"):
         low, high = (1e-5, 1e-3) if setup.pretrained else (2e-4, 2e-3 if attends else 5e-3)
-        return low, high * max(1.0, math.sqrt(batch / 128))
+        return low, high * max(1.0, math.sqrt(whole / 128))
     return None
 
 
@@ -115,19 +119,23 @@ def too_low(setup: Setup) -> Found | None:
     """The highest rate of the schedule is a quarter of where the usual range begins, or less.
 
     The range is scaled with the batch, and begins lower for pretrained weights and without norms. SGD with little or
-    no momentum is TR502's.
+    no momentum is TR502's. Where a schedule was seen in part, the rate that it was made for counts.
     """
     prior, rates = sensible(setup), setup.rates
     if prior is None or rates is None or (setup.algorithm == "SGD" and setup.momentum < 0.5):
         return None
     low, high = prior
-    factor = rates.peak / low
+    peak = rates.peak
+    if rates.source == "partly observed" and setup.optimizer is not None:  # a warm-up may have gone on
+        made_for = [group.get(name, 0.0) for group in setup.optimizer.param_groups for name in ("initial_lr", "max_lr")]
+        peak = max(peak, *map(float, made_for))
+    factor = peak / low
     if factor > 0.25:
         return None
     best = customary(setup) or low
     return Found(
-        f"a rate of {rates.peak:g} at its highest: usual are {low:g} to {high:g}",
-        {"rate": rates.peak, "usual_from": low, "usual_to": high, "proposed": {"lr": best}},
+        f"a rate of {peak:g} at its highest: usual are {low:g} to {high:g}",
+        {"rate": peak, "usual_from": low, "usual_to": high, "proposed": {"lr": best}},
         cost=35.0 if factor < 0.03 else 8.0,
         place=setup.optimizer_place,
         fix=set_rate(setup, best),
