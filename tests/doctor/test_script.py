@@ -104,6 +104,56 @@ def test_what_is_moved_out_of_the_scratch_folder_replaces_nothing(observe, progr
     assert best.read_text() == "weeks of training"
 
 
+SHARPNESS = """
+class SAM(torch.optim.Optimizer):
+    def __init__(self, params, base):
+        super().__init__(params, {})
+        self.base = base
+        self.param_groups = base.param_groups
+
+    def norm(self):
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        return torch.norm(torch.stack([grad.norm() for grad in grads]))
+
+    def step(self, closure=None):
+        self.norm()
+        self.base.step()
+
+
+sharp = SAM(model.parameters(), optimizer)
+for epoch in"""
+UNUSUAL = {
+    "a scaler of the loss": [
+        ("\nfor epoch in", "\nscaler = torch.amp.GradScaler('cpu')\nfor epoch in"),
+        ("loss.backward()", "scaler.scale(loss).backward()\n        scaler.unscale_(optimizer)"),
+        ("optimizer.step()\n", "scaler.step(optimizer)\n        scaler.update()\n"),
+    ],
+    "gradients that are read": [
+        ("optimizer.step()\n", "optimizer.step()\n        sum(p.grad.norm().item() for p in model.parameters())\n"),
+    ],
+    "an optimizer around another": [("\nfor epoch in", SHARPNESS), ("        optimizer.step()", "        sharp.step()")],
+    "a network that returns its loss": [
+        ("model = nn.Sequential(\n", "layers = nn.Sequential(\n"),
+        (
+            "train_loader =",
+            "class Network(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.layers = layers\n"
+            "    def forward(self, x, y):\n        z = self.layers(x)\n"
+            "        return z, nn.functional.cross_entropy(z, y)\n\nmodel = Network()\ntrain_loader =",
+        ),
+        ("loss = criterion(model(x), y)", "scores, loss = model(x, y)"),
+        ("model(x).argmax(1)", "model(x, y)[0].argmax(1)"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_an_unusual_loop_is_seen_to_its_end(observe, program, name):
+    report = observe(program(*UNUSUAL[name]))
+    assert (report.problem, loud(report)) == ("", set())
+    assert report.seen["events"]["schedule"] == 12
+    assert report.seen["events"]["step"] == report.seen["events"]["backward"] * (1 + ("around" in name))
+
+
 FAULTY = ["TR502", "LR103", "EV401", "DA206"]
 
 
