@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lowres.doctor import examine_script
 from lowres.doctor.findings import apply
+from lowres.doctor.serving import Kitchen
 from lowres.errors import UserError
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -102,6 +104,85 @@ def test_what_is_moved_out_of_the_scratch_folder_replaces_nothing(observe, progr
     )
     assert report.problem == ""
     assert best.read_text() == "weeks of training"
+
+
+def folder_of_images(root):
+    for label in "ab":
+        (root / label).mkdir(parents=True)
+        for i in range(40):
+            Image.new("RGB", (8, 8), (6 * i, 40, 90 + i)).save(root / label / f"{i}.png")
+
+
+FOLDER = "ImageFolder({}, transforms.Compose([transforms.RandomCrop(8, 1), transforms.ToTensor()]))"
+ROOTS = ["'data/train'", "os.path.join(os.getcwd(), 'data', 'train')", "Path('data').resolve() / 'train'"]
+IMPORTS = ("import torch\n", "import os\nfrom pathlib import Path\nimport torch\nfrom torchvision import transforms\n"
+    "from torchvision.datasets import ImageFolder\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_folder_of_images_is_read_wherever_it_is_said_to_be(observe, program, tmp_path, root):
+    folder_of_images(tmp_path / "home" / "data" / "train")
+    report = observe(program(IMPORTS, ("Photographs(320, True)", FOLDER.format(root))))
+    assert report.problem == ""
+    assert report.notes == ()
+    assert report.seen["train"]["images"] == 80
+    assert report.seen["classes"] == 2
+
+
+def test_a_program_finds_again_what_it_wrote_anywhere(observe, program, tmp_path):
+    home = tmp_path / "home"
+    (home / "checkpoint").mkdir(parents=True)
+    (home / "old.txt").write_text("kept")
+    head = f"""
+import os, shutil, tempfile
+from argparse import Namespace
+from pathlib import Path
+os.makedirs("checkpoint", exist_ok=True)
+torch.save(Namespace(a=1), "checkpoint/first.pt")
+assert torch.load("checkpoint/first.pt", weights_only=False).a == 1
+if os.path.exists("old.txt"):
+    os.remove("old.txt")
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+os.makedirs("runs/one")
+torch.save(Namespace(a=2), "runs/one/best.pt")
+assert torch.load({str(home / "runs" / "one" / "best.pt")!r}, weights_only=False).a == 2
+assert os.listdir("runs/one") == ["best.pt"]
+shutil.copy("runs/one/best.pt", "copy.pt")
+os.remove("copy.pt")
+assert not os.path.exists("copy.pt")
+with tempfile.TemporaryDirectory() as folder:
+    Path(folder, "a").write_text("b")
+    assert Path(folder, "a").read_text() == "b"
+os.chdir("checkpoint")
+assert Path.cwd() == Path({str(home / "checkpoint")!r})
+"""
+    report = observe(program(("\nfor epoch in", head + "\nfor epoch in")))
+    assert report.problem == ""
+    assert sorted(path.name for path in home.rglob("*")) == ["checkpoint", "old.txt", "train.py"]
+    assert (home / "old.txt").read_text() == "kept"
+
+
+def test_a_data_set_s_folder_is_below_the_user_s(tmp_path, monkeypatch):
+    kitchen = Kitchen(tmp_path / "user", None)
+    (tmp_path / "user" / "below").mkdir(parents=True)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.chdir(tmp_path / "scratch")
+    assert kitchen._place("data") == tmp_path / "user" / "data"
+    assert kitchen._place(tmp_path / "scratch" / "data") == tmp_path / "user" / "data"
+    assert kitchen._place("~/data") == Path("~/data").expanduser()
+    monkeypatch.chdir(tmp_path / "user" / "below")
+    assert kitchen._place("data") == tmp_path / "user" / "below" / "data"
+
+
+def test_processes_are_the_program_itself_or_refused(observe, program, tmp_path):
+    text = program(("\nfor epoch in", "\ndef train(rank, epochs):\n  for epoch in"), ("range(EPOCHS)", "range(epochs)"))
+    head, body = text.split("  for epoch in")
+    text = head + "  for epoch in" + body.replace("\n", "\n  ").rstrip() + "\n"
+    text += "torch.multiprocessing.spawn(train, args=(EPOCHS,), nprocs=2)\n"
+    assert observe(text).problem == ""
+    refused = "import multiprocessing\nmultiprocessing.get_context('spawn').Process(target=print).start()\n"
+    assert "OSError: no processes while the doctor looks" in observe(refused, out=tmp_path / "again").problem
 
 
 SHARPNESS = """

@@ -20,12 +20,7 @@ def seen(setup: Setup) -> dict[str, Any]:
         figures["network"] = _network(setup)
     for name, one in (("train", setup.train), *((f"{p.role}_loader", p) for p in setup.evals)):
         if one is not None:
-            figures[name] = {
-                "data": type(one.base).__name__,
-                "images": one.size,
-                "batch_size": one.batch_size,
-                "transforms": one.names,
-            }
+            figures[name] = setup.attempt(f"the loader {name}", lambda one=one: _loader(one)) or {}
     if setup.train is not None:
         figures["train"] |= setup.attempt("the training images", lambda: _training(setup.train)) or {}
     if setup.optimizer is not None:
@@ -47,6 +42,15 @@ def seen(setup: Setup) -> dict[str, Any]:
     figures["epochs"] = setup.epochs
     figures["events"] = {kind: setup.trace.count(kind) for kind in ("forward", "backward", "step", "schedule")}
     return figures
+
+
+def _loader(one: Pipeline) -> dict[str, Any]:
+    return {
+        "data": type(one.base).__name__,
+        "images": one.size,
+        "batch_size": one.batch_size,
+        "transforms": one.names,
+    }
 
 
 def _network(setup: Setup) -> dict[str, Any]:

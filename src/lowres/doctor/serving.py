@@ -92,7 +92,7 @@ class Kitchen:
         dataset.class_to_idx = {one: i for i, one in enumerate(classes)}
 
     def _read(self, name: str, root: Any) -> Any:
-        for place in (self.data_dir, self.home / Path(str(root).replace("\\", "/"))):
+        for place in (self.data_dir, self._place(root)):
             try:
                 read = load_dataset(name, place) if place is not None else None
             except UserError as error:
@@ -105,6 +105,13 @@ class Kitchen:
         self._note_stand_in(name)
         return [(*made_up(count, 3, 32, classes, count), range(classes)) for count in (50_000, 10_000)]
 
+    def _place(self, root: Any) -> Path:
+        """A folder that the program names, where its current folder is the user's."""
+        place, here = Path(str(root).replace("\\", "/")).expanduser(), Path.cwd()
+        if here.is_relative_to(self.home):  # the program went there
+            return here / place
+        return self.home / (place.relative_to(here) if place.is_relative_to(here) else place)
+
     def _note_stand_in(self, name: str) -> None:
         self.made_up = True
         self.notes.append(
@@ -115,8 +122,7 @@ class Kitchen:
     def _other(self, original: Callable[..., None]) -> Callable[..., None]:
         def init(dataset: Any, root: Any = "data", *args: Any, **kwargs: Any) -> None:
             kwargs.pop("download", None)
-            places = (self.data_dir, self.home / Path(str(root).replace("\\", "/")))
-            for place in (one for one in places if one is not None and one.is_dir()):
+            for place in (one for one in (self.data_dir, self._place(root)) if one is not None and one.is_dir()):
                 try:
                     original(dataset, place, *args, **kwargs)
                 except (RuntimeError, OSError):

@@ -126,6 +126,9 @@ class Setup:
     @cached_property
     def classes(self) -> int | None:
         """How many classes the labels name."""
+        return self.attempt("the classes", self._classes)
+
+    def _classes(self) -> int | None:
         if self.train is not None and self.train.labels is not None:
             return len(np.unique(self.train.labels))
         names = getattr(self.train.base, "classes", None) if self.train is not None else None
@@ -257,7 +260,8 @@ def from_trace(trace: Trace, *, target: str, pristine: dict[int, nn.Module], pre
         setup.train = pipeline(trace, id(loader), "train")
     for key in trace.eval_loaders():
         found = pipeline(trace, key, "val")
-        found.role = "test" if found.official_test else "val"
+        official = setup.attempt("an evaluation's images", lambda one=found: one.official_test)
+        found.role = "test" if official else "val"
         setup.evals.append(found)
     keys = trace.scheduler_keys()
     own = [key for key in keys if getattr(trace.schedulers[key].item, "optimizer", None) in (setup.optimizer, None)]
