@@ -185,6 +185,19 @@ def test_processes_are_the_program_itself_or_refused(observe, program, tmp_path)
     assert "OSError: no processes while the doctor looks" in observe(refused, out=tmp_path / "again").problem
 
 
+def test_the_terminal_is_a_file_and_has_a_size(observe, program):
+    head = "import os, sys\nrows, columns = os.popen('stty size', 'r').read().split()\n"
+    head += "assert (int(columns), int(rows)) == tuple(os.get_terminal_size())\n"
+    head += "sys.stdout.reconfigure(line_buffering=True)\nassert sys.stderr.fileno() > 2\n"
+    report = observe(head + program() + "print('wrong')\nsys.exit(3)\n")
+    assert "ends itself with sys.exit (code 3: wrong)" in report.problem
+
+
+def test_a_taken_terminal_leaves_the_program_as_it_was(observe, program):
+    head = "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding='utf-8')\n"
+    assert observe(head + program()).problem == ""
+
+
 SHARPNESS = """
 class SAM(torch.optim.Optimizer):
     def __init__(self, params, base):
@@ -213,6 +226,22 @@ UNUSUAL = {
         ("optimizer.step()\n", "optimizer.step()\n        sum(p.grad.norm().item() for p in model.parameters())\n"),
     ],
     "an optimizer around another": [("\nfor epoch in", SHARPNESS), ("        optimizer.step()", "        sharp.step()")],
+    "images in a list": [
+        (
+            "train_loader = DataLoader(Photographs(320, True),",
+            "images = Photographs(320, True)\n"
+            "train_loader = DataLoader([(images.images[i], images.targets[i]) for i in range(320)],",
+        ),
+        ("criterion(model(x), y)", "criterion(model(x + 0.1 * torch.randn_like(x)), y)"),
+    ],
+    "labels as vectors": [
+        (
+            "return image, self.targets[i]",
+            "return image, self.target_transform(self.targets[i])",
+        ),
+        ("    def __len__", "    def target_transform(self, y):\n        return nn.functional.one_hot(torch.tensor(y), 10).float()\n\n    def __len__"),
+        ("model(x).argmax(1) == y", "model(x).argmax(1) == y.argmax(1)"),
+    ],
     "a network that returns its loss": [
         ("model = nn.Sequential(\n", "layers = nn.Sequential(\n"),
         (

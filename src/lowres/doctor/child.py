@@ -19,7 +19,7 @@ from torch import nn
 
 from lowres.doctor.contact import write_sheet
 from lowres.doctor.cutting import Cutter
-from lowres.doctor.executing import limit_memory, limited, run
+from lowres.doctor.executing import limit_memory, limited, printing, run
 from lowres.doctor.frames import Frames
 from lowres.doctor.recorder import Recorder
 from lowres.doctor.report import Report, examine
@@ -70,7 +70,6 @@ def main(request_file: str) -> None:
     observer = Observer(frames, request["images"])
     kitchen = Kitchen(home, Path(request["data_dir"]) if request["data_dir"] else None, notes)
     limit_memory(request["memory"])
-    printed = io.StringIO()
     with contextlib.ExitStack() as confined:  # what is examined reads the user's files as the program did
         sandbox = Recorder(frames)  # records nothing: it is never entered
         confined.push(sandbox)
@@ -78,7 +77,7 @@ def main(request_file: str) -> None:
         with observer:
             kitchen.serve(observer)
             sys.path.insert(0, str(file.parent))
-            with limited(request["seconds"]), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            with limited(request["seconds"]), printing(out / "printed") as printed:
                 problem, raised, observer.trace.ended = run(source, file, request["arguments"], printed)
         sys.stdin = io.StringIO()
         setup = _setup(request, observer, kitchen, source)

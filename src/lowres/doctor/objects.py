@@ -41,7 +41,7 @@ def diagnose(
     """Examines the objects of a training without changing them.
 
     Parameters, buffers, gradients, modes, optimizer, schedule and generators are bit for bit the same afterwards;
-    networks are examined as copies, loaders are read with no worker processes.
+    networks and streams are examined as copies, and images are fetched from data sets with no worker processes.
 
     Args:
         model: The network, on any device.
