@@ -127,6 +127,7 @@ def test_a_folder_of_images_is_read_wherever_it_is_said_to_be(observe, program, 
     assert report.notes == ()
     assert report.seen["train"]["images"] == 80
     assert report.seen["classes"] == 2
+    assert report.seen["train"]["root"] == str(tmp_path / "home" / "data" / "train")
 
 
 def test_a_program_finds_again_what_it_wrote_anywhere(observe, program, tmp_path):
@@ -225,7 +226,10 @@ UNUSUAL = {
     "gradients that are read": [
         ("optimizer.step()\n", "optimizer.step()\n        sum(p.grad.norm().item() for p in model.parameters())\n"),
     ],
-    "an optimizer around another": [("\nfor epoch in", SHARPNESS), ("        optimizer.step()", "        sharp.step()")],
+    "an optimizer around another": [
+        ("\nfor epoch in", SHARPNESS),
+        ("        optimizer.step()", "        sharp.step()"),
+    ],
     "images in a list": [
         (
             "train_loader = DataLoader(Photographs(320, True),",
@@ -239,14 +243,19 @@ UNUSUAL = {
             "return image, self.targets[i]",
             "return image, self.target_transform(self.targets[i])",
         ),
-        ("    def __len__", "    def target_transform(self, y):\n        return nn.functional.one_hot(torch.tensor(y), 10).float()\n\n    def __len__"),
+        (
+            "    def __len__",
+            "    def target_transform(self, y):\n        return nn.functional.one_hot(torch.tensor(y), 10).float()\n\n"
+            "    def __len__",
+        ),
         ("model(x).argmax(1) == y", "model(x).argmax(1) == y.argmax(1)"),
     ],
     "a network that returns its loss": [
         ("model = nn.Sequential(\n", "layers = nn.Sequential(\n"),
         (
             "train_loader =",
-            "class Network(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.layers = layers\n"
+            "class Network(nn.Module):\n    def __init__(self):\n"
+            "        super().__init__()\n        self.layers = layers\n"
             "    def forward(self, x, y):\n        z = self.layers(x)\n"
             "        return z, nn.functional.cross_entropy(z, y)\n\nmodel = Network()\ntrain_loader =",
         ),

@@ -104,7 +104,7 @@ def _setup(request: Any, observer: Observer, kitchen: Kitchen, source: Source) -
     setup = from_trace(
         observer.trace, target=request["target"], pristine=observer.pristine, pretrained=kitchen.pretrained
     )
-    setup.source, setup.made_up = source, kitchen.made_up
+    setup.source, setup.made_up, setup.home = source, kitchen.made_up, kitchen.home
     setup.files = {path: one for path, one in observer.frames.sources.items() if path != request["script"]}
     for one in (setup.train, *setup.evals):
         if one is not None:

@@ -77,6 +77,15 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
         _without_cuda(recorder)
 
 
+def at_home(path: Path, home: Path) -> Path:
+    """Where a path of the program's leads: into the user's folder, for which the scratch folder stands."""
+    here = Path.cwd()
+    place = here / path
+    if here.is_relative_to(home) or not place.is_relative_to(here):  # the program went there, or said where
+        return place
+    return home / place.relative_to(here)
+
+
 class _Files:
     """Where the program's paths lead."""
 
@@ -148,7 +157,7 @@ class _Files:
             if isinstance(path, int) or kwargs.get("dir_fd") is not None:
                 return original(path, *args, **kwargs)
             place, theirs = _absolute(path), self._readable(path)
-            if place not in self._moved and (not self._own(place) or theirs != path and self._exists(theirs)):
+            if place not in self._moved and (not self._own(place) or (theirs != path and self._exists(theirs))):
                 self._notes.append(
                     f"{original.__name__}({os.fspath(path)!r}) outside of the scratch folder was left undone"
                 )

@@ -1,5 +1,6 @@
 """The setup in figures, for people and for programs; a recipe is written from them."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.sandbox import at_home
 from lowres.doctor.setup import Setup
 from lowres.doctor.shapes import shape_of
 
@@ -20,9 +22,9 @@ def seen(setup: Setup) -> dict[str, Any]:
         figures["network"] = _network(setup)
     for name, one in (("train", setup.train), *((f"{p.role}_loader", p) for p in setup.evals)):
         if one is not None:
-            figures[name] = setup.attempt(f"the loader {name}", lambda one=one: _loader(one)) or {}
+            figures[name] = setup.attempt(f"the loader {name}", functools.partial(_loader, one)) or {}
     if setup.train is not None:
-        figures["train"] |= setup.attempt("the training images", lambda: _training(setup.train)) or {}
+        figures["train"] |= setup.attempt("the training images", lambda: _training(setup.train, setup.home)) or {}
     if setup.optimizer is not None:
         figures["optimizer"] = {"class": setup.algorithm} | _options(setup.groups)
     if setup.rates is not None:
@@ -95,7 +97,7 @@ def _pooled(kinds: Iterable[str]) -> bool:
     return order[:2] == ["conv", "pool"]
 
 
-def _training(one: Pipeline | None) -> dict[str, Any]:
+def _training(one: Pipeline | None, home: Path | None) -> dict[str, Any]:
     """What a recipe says of the training images."""
     assert one is not None
     names = {type(part).__name__: part for part in one.transforms}
@@ -105,7 +107,7 @@ def _training(one: Pipeline | None) -> dict[str, Any]:
     constants = one.constants or (None, None)
     return {
         "of": len(one.base) if hasattr(one.base, "__len__") else None,
-        "root": str(Path(str(root)).absolute()) if root is not None else None,
+        "root": str(at_home(Path(str(root)), home or Path.cwd())) if root is not None else None,
         "crop": (max(padding) if isinstance(padding, list | tuple) else padding or 0) if crop is not None else None,
         "padding": str(getattr(crop, "padding_mode", "constant")),
         "flip": "RandomHorizontalFlip" in names,

@@ -16,6 +16,7 @@ from torch import nn
 from lowres.data import Dataset as Data
 from lowres.data import load_dataset
 from lowres.doctor.recorder import Recorder
+from lowres.doctor.sandbox import at_home
 from lowres.errors import UserError
 
 SHAPES = {
@@ -106,11 +107,7 @@ class Kitchen:
         return [(*made_up(count, 3, 32, classes, count), range(classes)) for count in (50_000, 10_000)]
 
     def _place(self, root: Any) -> Path:
-        """A folder that the program names, where its current folder is the user's."""
-        place, here = Path(str(root).replace("\\", "/")).expanduser(), Path.cwd()
-        if here.is_relative_to(self.home):  # the program went there
-            return here / place
-        return self.home / (place.relative_to(here) if place.is_relative_to(here) else place)
+        return at_home(Path(str(root).replace("\\", "/")).expanduser(), self.home)
 
     def _note_stand_in(self, name: str) -> None:
         self.made_up = True

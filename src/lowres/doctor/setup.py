@@ -1,9 +1,11 @@
 """A setup: everything the doctor knows of somebody's training. Facts are gathered once; checks only read them."""
 
 import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,6 +47,7 @@ class Setup:
         image: A batch for the network, where no loader gives one.
         pretrained: The name of the weights it started from; "".
         made_up: Whether images are stand-ins.
+        home: The user's current folder, where another stands in for it.
         notes: What could not be examined, a line each.
     """
 
@@ -64,6 +67,7 @@ class Setup:
     image: Tensor | None = None
     pretrained: str = ""
     made_up: bool = False
+    home: Path | None = None
     notes: list[str] = field(default_factory=list)
 
     # The network.
@@ -260,7 +264,7 @@ def from_trace(trace: Trace, *, target: str, pristine: dict[int, nn.Module], pre
         setup.train = pipeline(trace, id(loader), "train")
     for key in trace.eval_loaders():
         found = pipeline(trace, key, "val")
-        official = setup.attempt("an evaluation's images", lambda one=found: one.official_test)
+        official = setup.attempt("an evaluation's images", functools.partial(getattr, found, "official_test"))
         found.role = "test" if official else "val"
         setup.evals.append(found)
     keys = trace.scheduler_keys()
