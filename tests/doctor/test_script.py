@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from lowres.doctor import examine_script
@@ -180,8 +181,16 @@ def test_processes_are_the_program_itself_or_refused(observe, program, tmp_path)
     text = program(("\nfor epoch in", "\ndef train(rank, epochs):\n  for epoch in"), ("range(EPOCHS)", "range(epochs)"))
     head, body = text.split("  for epoch in")
     text = head + "  for epoch in" + body.replace("\n", "\n  ").rstrip() + "\n"
+    group = "\n  torch.distributed.init_process_group('nccl', init_method='env://', rank=rank, world_size=2)\n"
+    group += "  model = nn.parallel.DistributedDataParallel(whole.to(rank), device_ids=[rank])\n"
+    text = text.replace("rank, epochs):\n", f"rank, epochs):{group}")
+    text = text.replace("model = nn.Sequential", "whole = model = nn.Sequential")
     text += "torch.multiprocessing.spawn(train, args=(EPOCHS,), nprocs=2)\n"
-    assert observe(text).problem == ""
+    try:
+        report = observe(text)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert (report.problem, report.seen["network"]["class"]) == ("", "Sequential")
     refused = "import multiprocessing\nmultiprocessing.get_context('spawn').Process(target=print).start()\n"
     assert "OSError: no processes while the doctor looks" in observe(refused, out=tmp_path / "again").problem
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed
 import torch.multiprocessing
 from torch import Tensor, nn
 
@@ -69,6 +70,8 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     recorder.patch(torch.multiprocessing, "spawn", lambda original: _spawn)
     recorder.patch(torch.multiprocessing, "start_processes", lambda original: _spawn)
     recorder.patch(BaseProcess, "start", _start)
+    if torch.distributed.is_available():
+        recorder.patch(torch.distributed, "init_process_group", _alone)
     recorder.patch(builtins, "input", lambda original: _ask)
     recorder.patch(time, "sleep", lambda original: lambda seconds: None)
     recorder.patch(socket.socket, "connect", lambda original: _no_network)
@@ -227,6 +230,14 @@ def _spawn(
     return None if join else types.SimpleNamespace(join=lambda *args, **kwargs: True, processes=[])
 
 
+def _alone(original: Callable[..., Any]) -> Callable[..., Any]:
+    def init(*args: Any, **kwargs: Any) -> None:
+        """A group of this process alone: others would be waited for in vain."""
+        original("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+
+    return init
+
+
 def _start(original: Callable[..., Any]) -> Callable[..., Any]:
     def start(process: Any) -> None:
         if (process._start_method or multiprocessing.get_start_method()) != "fork":
@@ -245,6 +256,8 @@ def _compile(model: Any = None, **kwargs: Any) -> Any:
 
 
 def _is_cuda(value: Any) -> bool:
+    if isinstance(value, int):  # a rank stands for its GPU
+        return not isinstance(value, bool)
     return isinstance(value, torch.device | str) and str(value).startswith("cuda")
 
 
@@ -267,11 +280,20 @@ def _without_cuda(recorder: Recorder) -> None:
     for home in (Tensor, nn.Module):
         recorder.patch(home, "to", moved)
         recorder.patch(home, "cuda", lambda original: lambda item, *args, **kwargs: item)
+    recorder.patch(nn.parallel.DistributedDataParallel, "__init__", _placeless)
     for name in FACTORIES:
         recorder.patch(torch, name, made)
     for name in ("synchronize", "set_device", "empty_cache"):
         recorder.patch(torch.cuda, name, lambda original: lambda *args, **kwargs: None)
     warnings.filterwarnings("ignore", message=".*[Cc][Uu][Dd][Aa].*")
+
+
+def _placeless(original: Callable[..., Any]) -> Callable[..., Any]:
+    def init(item: Any, module: nn.Module, *args: Any, **kwargs: Any) -> None:
+        kept = {name: value for name, value in kwargs.items() if name not in ("device_ids", "output_device")}
+        original(item, module, None, None, *args[2:], **kept)
+
+    return init
 
 
 def _on_cpu(options: dict[str, Any]) -> dict[str, Any]:
