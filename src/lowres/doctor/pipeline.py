@@ -3,8 +3,6 @@
 Transforms are read where they can be, and tried: the same image is fetched several times.
 """
 
-import copy
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomSampler, Subset
 
 from lowres.doctor.findings import Place
-from lowres.doctor.readings import parts
+from lowres.doctor.readings import first_batch, parts
 
 SAMPLES = 96
 """Images that statistics are taken of."""
@@ -150,7 +148,7 @@ class Pipeline:
     def samples(self) -> tuple[Tensor, Tensor | None] | None:
         """Images spread evenly over the data set as the loader would give them, (N, C, H, W), and their labels."""
         if isinstance(self.loader.dataset, IterableDataset):
-            images, labels = parts(_first_batch(self.loader))
+            images, labels = parts(first_batch(self.loader))
             return (images, labels) if images is not None else None
         positions = _spread(self.size or 0, SAMPLES)
         images, labels = parts(self.loader.collate_fn([self.loader.dataset[i] for i in positions]))
@@ -256,16 +254,6 @@ class Pipeline:
 
 INNER = ("dataset", "ds", "base", "base_dataset", "subset", "data", "inner", "wrapped", "cifar", "source")
 """Attributes under which wrappers keep the data set they wrap."""
-
-
-def _first_batch(loader: DataLoader[Any]) -> Any:
-    """The first batch of a copy of a stream, so that the stream itself loses none; None where it cannot be copied."""
-    try:
-        stream = iter(copy.deepcopy(loader.dataset))
-    except Exception:  # it may hold a generator, a socket, a file
-        return None
-    items = list(itertools.islice(stream, loader.batch_size or 1))
-    return loader.collate_fn(items if loader.batch_size else items[0]) if items else None
 
 
 def _attributes(dataset: Any) -> dict[str, Any]:

@@ -233,7 +233,9 @@ def _spawn(
 def _alone(original: Callable[..., Any]) -> Callable[..., Any]:
     def init(*args: Any, **kwargs: Any) -> None:
         """A group of this process alone: others would be waited for in vain."""
-        original("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+        from torch._C._distributed_c10d import HashStore
+
+        original("gloo", store=HashStore(), rank=0, world_size=1)
 
     return init
 
