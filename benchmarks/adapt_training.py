@@ -28,8 +28,8 @@ from lowres.training.events import EpochDone
 
 BUDGETS = {  # training images, epochs, batch size, learning rate, norm that gradients are clipped to
     "torchvision:resnet18": (4_000, 2, 32, 0.02, 0.0),
-    # A lower rate and clipping: the deeper network, adapted, diverges at 0.02, and its first epoch is lost at 0.01.
-    "torchvision:resnext50_32x4d": (4_000, 5, 32, 0.01, 1.0),
+    # A lower rate: adapted, the deeper network diverges at 0.02. Clipped to 1, it stays at chance as it is.
+    "torchvision:resnext50_32x4d": (4_000, 4, 32, 0.01, 0.0),
 }
 OTHERS = (2_000, 2, 32, 0.02, 0.0)
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from lowres.doctor import child
+from lowres.doctor import child, findings
 from lowres.doctor.findings import Found, Place, apply
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.report import Report
@@ -79,6 +79,20 @@ for epoch in range(EPOCHS):
     print("epoch", epoch, "accuracy", correct / len(val_loader.dataset))
 """
 """A sound training of a small network, in a second."""
+
+
+@pytest.fixture(autouse=True)
+def within_range(monkeypatch):
+    """Whatever is found costs what the register says that it can."""
+    finding = findings._finding
+
+    def checked(entry: findings.Check, found: Found) -> findings.Finding:
+        made = finding(entry, found)
+        low, high = entry.cost
+        assert found.cost is None or low <= found.cost <= high, (entry.code, found.cost)
+        return made
+
+    monkeypatch.setattr(findings, "_finding", checked)
 
 
 @pytest.fixture

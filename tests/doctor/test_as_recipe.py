@@ -77,6 +77,16 @@ def test_a_library_s_networks_are_recognised_whatever_their_stem_and_head():
     )
 
 
+def test_networks_with_the_same_convolutions_are_told_apart():
+    from torchvision.models import VisionTransformer, vgg11_bn
+
+    with torch.device("meta"):
+        assert namesake(described(vgg11_bn(num_classes=100)), 10).model == "torchvision:vgg11_bn"
+        small = VisionTransformer(32, 4, num_layers=2, num_heads=2, hidden_dim=64, mlp_dim=128)
+    with pytest.raises(UserError, match="no recipe: VisionTransformer with"):
+        namesake(described(small), 10)
+
+
 def test_what_lowres_cannot_build_is_refused():
     with pytest.raises(
         UserError, match="no recipe: Sequential with 224 parameters is no network that lowres can build"
@@ -132,12 +142,13 @@ def test_a_sound_training_is_carried_over():
 def test_findings_change_it_and_are_named():
     made = prescribe(
         report(
-            finding("TR502"),
-            finding("TR501", declared_value=1e-3),
-            finding("LR101", Fix("x", edits=(Edit("keyword", 1, 0, 1, 5, "0.025", "lr"),))),
+            finding("TR502", proposed={"momentum": 0.9}),
+            finding("TR501", proposed={"weight_decay": 1e-3}),
+            finding("LR101", proposed={"lr": 0.025}),
+            finding("AR107", Fix("x", edits=(Edit("keyword", 1, 0, 1, 5, "0.1", "momentum"),))),
             finding("LR103"),
             finding("DA201"),
-            finding("TR531", Fix("x", code="epochs = 60")),
+            finding("TR531", full_recipe=60),
             finding("ZZ999"),
             optimizer={"momentum": 0.0, "weight_decay": 0.0},
             train={"crop": None, "flip": False},
@@ -150,6 +161,43 @@ def test_findings_change_it_and_are_named():
     said = "\n".join(made.lines)
     for word in ("momentum 0.9", "lr 0.025", "(LR103)", "(DA201)", "60 instead of 40", "ZZ999, finding ZZ999"):
         assert word in said
+
+
+ADAM = {"class": "Adam", "lr": 0.1, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0}
+
+
+def test_another_optimizer_batch_and_smoothing_are_carried_over():
+    sgd = {"optimizer": "SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
+    made = prescribe(
+        report(
+            finding("TR503", proposed={"optimizer": "AdamW", "weight_decay": 0.05}),
+            finding("LR101", proposed=sgd),
+            optimizer=ADAM,
+        ),
+        "train",
+    )
+    one = made.recipe.optimizer
+    assert (one.name, one.lr, one.weight_decay) == ("adamw", 0.1, 0.05)  # the costliest comes first
+    made = prescribe(
+        report(
+            finding("LR102", proposed={"lr": 3.0}), finding("LR101", proposed=sgd), finding("LR111"), optimizer=ADAM
+        ),
+        "train",
+    )
+    one = made.recipe.optimizer
+    assert (one.name, one.lr, one.momentum, one.weight_decay) == ("sgd", 0.05, 0.9, 5e-4)
+    assert made.lines[0] == "optimizer: SGD instead of Adam, as the findings say"
+    assert made.recipe.schedule.name == "multistep"
+    assert made.lines[-1] == "LR111, finding LR111: has no place in a recipe"
+    made = prescribe(
+        report(finding("LR111", proposed={"batch_size": 128}), finding("TR505", proposed={"label_smoothing": 0.05})),
+        "train",
+    )
+    assert (made.recipe.batch_size, made.recipe.label_smoothing) == (128, 0.05)
+    assert made.lines == (
+        "batch size: 128 instead of 64, as the findings say",
+        "label smoothing: 0.05 instead of 0.1, as the findings say",
+    )
 
 
 def test_what_a_recipe_cannot_say_is_said():

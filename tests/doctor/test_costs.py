@@ -1,11 +1,44 @@
 """Measured costs stand in for the register's, where there are any."""
 
+import ast
+import inspect
 import json
+import sys
+import textwrap
 
 import pytest
 
 from lowres.doctor import CHECKS, costs, explain
 from lowres.doctor.findings import Found, _finding
+
+
+def figures(node):
+    """What the code of a cost can give, as far as it is written out."""
+    if isinstance(node, ast.IfExp):
+        return figures(node.body) + figures(node.orelse)
+    return [node.value] if isinstance(node, ast.Constant) else []
+
+
+def written_costs(function, known=()):
+    """The costs of all findings that a check and its helpers make."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = [(node, getattr(node.func, "id", "")) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    given = [kw.value for call, name in calls if name == "Found" for kw in call.keywords if kw.arg == "cost"]
+    home = vars(sys.modules[function.__module__])
+    helpers = {home[name] for _, name in calls if name.startswith("_") and inspect.isfunction(home.get(name))}
+    below = [cost for one in helpers - {function, *known} for cost in written_costs(one, (function, *known))]
+    return [cost for value in given for cost in figures(value)] + below
+
+
+def test_costs_lie_within_the_ranges_of_the_register():
+    beyond = {
+        code: cost
+        for code, entry in CHECKS.items()
+        for cost in written_costs(entry.function)
+        if not entry.cost[0] <= cost <= entry.cost[1]
+    }
+    assert beyond == {}
+    assert sorted(written_costs(CHECKS["DA204"].function)) == [5, 10, 15, 30]  # those of its helper
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lowres.doctor import examine_log
+from lowres.doctor import CHECKS, examine_log
 from lowres.errors import UserError
 
 EPOCHS = 20
@@ -53,7 +53,35 @@ def write(path, columns):
 def test_a_signature_is_named(tmp_path, code, suffix):
     report = examine_log(write(tmp_path / f"history{suffix}", LOGS[code]))
     assert [one.code for one in report.findings] == [code]
+    low, high = CHECKS[code].cost
+    assert low <= report.findings[0].cost <= high
     assert report.code == 1
+
+
+def test_the_usual_gap_of_a_hundred_classes_is_none(tmp_path):
+    columns = {"train_acc": falling(30, 99.9), "val_acc": falling(30, 80.5)}
+    path = write(tmp_path / "log.csv", columns)
+    assert [one.code for one in examine_log(path).findings] == ["DA201"]
+    assert examine_log(path, classes=100).findings == ()
+    path = write(tmp_path / "log.csv", columns | {"val_acc": falling(30, 60)})
+    assert [one.code for one in examine_log(path, classes=100).findings] == ["DA201"]
+
+
+def test_a_row_with_a_field_too_many_is_read_without_it(tmp_path):
+    path = write(tmp_path / "log.csv", SOUND)
+    path.write_text(path.read_text() + ",so\n")
+    assert examine_log(path).seen["epochs"] == EPOCHS
+
+
+def test_figures_that_are_none_say_nothing(tmp_path):
+    columns = SOUND | {"val_acc": [math.nan] * EPOCHS, "train_acc": [99.0] * (EPOCHS - 1) + [math.nan]}
+    assert examine_log(write(tmp_path / "log.csv", columns)).findings == ()
+
+
+def test_a_single_class_is_refused(tmp_path):
+    path = write(tmp_path / "log.csv", SOUND)
+    with pytest.raises(UserError, match="--classes is 1, but must be at least 2"):
+        examine_log(path, classes=1)
 
 
 def test_a_sound_log_has_none(tmp_path):

@@ -80,6 +80,11 @@ def test_a_network_alone(target):
     assert report.code == (0 if target.startswith("lowres") else 1)
 
 
+def test_a_network_alone_has_two_classes_at_least():
+    with pytest.raises(UserError, match="--classes is 0, but must be at least 2"):
+        examine_network("lowres:resnet20", classes=0)
+
+
 def test_a_network_alone_leaves_the_generator(monkeypatch):
     torch.manual_seed(5)
     before = torch.get_rng_state()

@@ -1,10 +1,14 @@
 """Source as it is read and edited."""
 
 import ast
+import importlib
+import json
+import sys
 
 import pytest
 
 from lowres.doctor.frames import Frames
+from lowres.doctor.notebook import rebuilt
 from lowres.doctor.patching.patch import apply
 from lowres.doctor.source import Source, notebook, read
 from lowres.errors import UserError
@@ -79,7 +83,6 @@ def test_notebooks_lose_their_magics_and_keep_their_lines(tmp_path):
         {"cell_type": "code", "source": "%%bash\nls -l"},
         {"cell_type": "code", "source": "%%time\nif x:\n    %timeit x\n"},
     ]
-    import json
 
     text = notebook(tmp_path / "a.ipynb", json.dumps({"cells": cells}))
     names = {}
@@ -111,3 +114,32 @@ def test_loops_are_counted_while_they_run(tmp_path, loop, rounds):
     names = {"look": frames.rounds}
     exec(compile(code, path, "exec"), names)
     assert names["seen"][0] == rounds
+
+
+def test_lines_of_a_notebook_that_only_look_like_magics_stay(tmp_path):
+    cells = [
+        'acc = 3\ntext = (\n  "acc %.2f"\n  % acc\n)\nsame = (\n  acc\n  != 4\n)\n',
+        '%matplotlib inline\ntext += (\n  " %.0f"\n  % acc\n)\n'
+        '!pip install torch \\\n  torchvision\nnote = """\n%x\n"""\n!ls',
+        "for x in range(2):\n    !echo a \\\n  b\n    acc += 1\n\f\nx?\n",
+    ]
+    value = {"cells": [{"cell_type": "code", "source": one, "outputs": [], "execution_count": 1} for one in cells]}
+    whole = json.dumps(value)
+    text = notebook(tmp_path / "a.ipynb", whole)
+    names = {}
+    exec(compile(text, "a", "exec"), names)
+    assert (names["text"], names["same"], names["note"], names["acc"]) == ("acc 3.00 3", True, "\n%x\n", 5)
+    edited = rebuilt(tmp_path / "a.ipynb", whole, text.replace("acc += 1", "acc += 2"))
+    sources = [one["source"] for one in json.loads(edited)["cells"]]
+    assert sources == [cells[0], cells[1], cells[2].replace("+= 1", "+= 2")]
+
+
+def test_modules_of_the_user_s_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "my_networks.py").write_text("import json\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_networks", raising=False)
+    importlib.import_module("my_networks")
+    found = Frames(tmp_path / "elsewhere").imported()
+    monkeypatch.delitem(sys.modules, "my_networks")
+    assert str((tmp_path / "my_networks.py").resolve()) in found
+    assert not any("site-packages" in one or one in (json.__file__, ast.__file__) for one in found)

@@ -1,13 +1,13 @@
 """The training that a report describes, mended, as a recipe of lowres; and what of it a recipe cannot say."""
 
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lowres.data import Augmentation
+from lowres.doctor.findings import Finding
 from lowres.doctor.namesake import Namesake, namesake
 from lowres.doctor.report import Report
 from lowres.errors import UserError
@@ -60,7 +60,9 @@ def prescribe(report: Report, name: str) -> Prescription:
         raise UserError("no recipe: network, training images and optimizer were not all seen")
     lines: list[str] = []
     found = {one.code: one for one in report.findings if one.grade != "note"}
+    changed = _proposed(found.values())
     data = _data(seen["train"])
+    smoothing = seen.get("loss", {}).get("label_smoothing", 0.0)
     known = namesake(seen["network"], seen["classes"] or 10)
     recipe = Recipe(
         name=name,
@@ -68,26 +70,51 @@ def prescribe(report: Report, name: str) -> Prescription:
         model_options=known.options,
         data=data,
         epochs=_epochs(seen, found, lines),
-        batch_size=seen["train"]["batch_size"] or 128,
+        batch_size=int(_set("batch_size", seen["train"]["batch_size"] or 128, changed, lines)),
         held_out=_held_out(seen["train"], data),
         augmentation=_augmentation(seen["train"], found, lines),
-        optimizer=_optimizer(seen["optimizer"], seen, found, lines),
+        optimizer=_optimizer(seen["optimizer"], seen, changed, lines),
         schedule=_schedule(seen, found, lines),
-        label_smoothing=seen.get("loss", {}).get("label_smoothing", 0.0),
+        label_smoothing=float(_set("label_smoothing", smoothing, changed, lines)),
         clip=0.0 if "TR524" in found or not math.isfinite(seen.get("clip", 0.0)) else seen.get("clip", 0.0),
     )
     recipe = _small_images(recipe, known, seen["network"], found, lines)
     recipe = _constants(recipe, seen["train"], found)
-    lines += [f"{one.code}, {one.title}: has no place in a recipe" for one in found.values() if _unheard(one.code)]
+    lines += [f"{one.code}, {one.title}: has no place in a recipe" for one in found.values() if _unheard(one)]
     return Prescription(recipe, tuple(lines))
 
 
 MENDED = ("AR", "DA20", "DA21", "LR", "TR50", "TR51", "TR52", "TR53", "EV", "LO30", "HO")
 """How codes begin whose faults lowres's own loop, loader and evaluation do not have."""
+VALUES = ("AR109", "LR101", "LR102", "LR111", "TR501", "TR502", "TR503", "TR505")
+"""Faults of a number or of the optimizer, which a recipe would have as well: their findings propose others."""
 
 
-def _unheard(code: str) -> bool:
-    return not code.startswith(MENDED)
+def _unheard(finding: Finding) -> bool:
+    if finding.code in VALUES:
+        return not _values(finding)
+    return not finding.code.startswith(MENDED) or (finding.code == "TR531" and "full_recipe" not in finding.evidence)
+
+
+def _values(finding: Finding) -> dict[str, Any]:
+    """What a fix sets."""
+    return dict(finding.evidence.get("proposed") or {})
+
+
+def _proposed(findings: Iterable[Finding]) -> dict[str, Any]:
+    """What the fixes set. The costliest counts, and those of another optimizer before those of the present one."""
+    ranked = sorted(map(_values, findings), key=lambda one: "optimizer" not in one)
+    kind = ranked[0].get("optimizer") if ranked else None
+    fitting = [one for one in ranked if one.get("optimizer", kind) == kind]
+    return {name: value for one in reversed(fitting) for name, value in one.items() if value is not None}
+
+
+def _set(name: str, own: Any, changed: Mapping[str, Any], lines: list[str]) -> Any:
+    """A value of the script's own, or what the findings say."""
+    value = changed.get(name, own)
+    if value != own:
+        lines.append(f"{name.replace('_', ' ')}: {value:g} instead of {own:g}, as the findings say")
+    return value
 
 
 def _data(train: Mapping[str, Any]) -> str:
@@ -107,11 +134,10 @@ def _held_out(train: Mapping[str, Any], data: str) -> int:
 
 def _epochs(seen: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]) -> int:
     epochs = seen["epochs"]
-    if "TR531" in found and found["TR531"].fix is not None:
-        asked = re.search(r"epochs = (\d+)", found["TR531"].fix.code)
-        if asked is not None:
-            lines.append(f"epochs: {asked[1]} instead of {epochs} (TR531)")
-            return int(asked[1])
+    asked = found["TR531"].evidence.get("full_recipe") if "TR531" in found else None
+    if asked is not None:
+        lines.append(f"epochs: {asked} instead of {epochs} (TR531)")
+        return int(asked)
     if epochs is None:
         lines.append("epochs: the script's own could not be seen; 60")
     return max(1, epochs or 60)
@@ -133,14 +159,17 @@ def _augmentation(train: Mapping[str, Any], found: Mapping[str, Any], lines: lis
 
 
 def _optimizer(
-    options: Mapping[str, Any], seen: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]
+    options: Mapping[str, Any], seen: Mapping[str, Any], changed: Mapping[str, Any], lines: list[str]
 ) -> Optimizer:
-    kind = options["class"]
+    kind = str(changed.get("optimizer", options["class"]))
+    if kind not in ("SGD", "Adam", "AdamW"):
+        lines.append(f"optimizer: SGD at 0.1 instead of {kind}, which a recipe does not know")
+        return Optimizer(weight_decay=5e-4)
+    if kind != options["class"]:
+        lines.append(f"optimizer: {kind} instead of {options['class']}, as the findings say")
     rate, decay = float(seen.get("rates", {}).get("peak") or options["lr"]), float(options["weight_decay"])
-    changed = {name: value for one in found.values() for name, value in _set_by(one).items()}
-    changed |= {"momentum": 0.9} if "TR502" in found else {}
-    changed |= {"weight_decay": _declared(found["TR501"]) or 5e-4} if "TR501" in found else {}
-    lines += [f"optimizer: {name} {value:g}, as the findings say" for name, value in changed.items()]
+    names = ("lr", "momentum", "weight_decay") if kind == "SGD" else ("lr", "weight_decay")
+    lines += [f"optimizer: {name} {changed[name]:g}, as the findings say" for name in names if name in changed]
     rate, decay = float(changed.get("lr", rate)), float(changed.get("weight_decay", decay))
     where = "kernels" if options.get("spared") else "all"
     if kind in ("Adam", "AdamW"):
@@ -148,34 +177,13 @@ def _optimizer(
             lines.append("optimizer: AdamW instead of Adam, whose weight decay goes through its gradients")
         betas = (float(options["betas"][0]), float(options["betas"][1]))
         return Optimizer("adamw", rate, weight_decay=decay, decay=where, betas=betas, eps=float(options["eps"]))  # type: ignore[arg-type]
-    if kind != "SGD":
-        lines.append(f"optimizer: SGD at 0.1 instead of {kind}, which a recipe does not know")
-        return Optimizer(weight_decay=5e-4)
     momentum = float(changed.get("momentum", options.get("momentum", 0.0)))
     nesterov = bool(options.get("nesterov")) and momentum > 0
     return Optimizer("sgd", rate, momentum, nesterov, decay, where)  # type: ignore[arg-type]
 
 
-def _set_by(finding: Any) -> dict[str, float]:
-    """Numbers that a fix sets in the call of the optimizer."""
-    made: dict[str, float] = {}
-    for edit in finding.fix.edits if finding.fix is not None else ():
-        if edit.kind == "keyword" and edit.name in ("lr", "momentum", "weight_decay"):
-            try:
-                made[edit.name] = float(edit.code)
-            except ValueError:
-                continue
-    written = re.fullmatch(r"lr=([\d.e+-]+)", finding.fix.code) if finding.fix is not None else None
-    return made | ({"lr": float(written[1])} if written else {})
-
-
-def _declared(finding: Any) -> float:
-    value = finding.evidence.get("declared_value")
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
 def _schedule(seen: Mapping[str, Any], found: Mapping[str, Any], lines: list[str]) -> Schedule:
-    wrong = [code for code in found if code.startswith("LR") and code not in ("LR101", "LR102")]
+    wrong = [code for code in found if code.startswith("LR") and code not in VALUES]
     if wrong:
         lines.append(f"schedule: a cosine to zero ({', '.join(wrong)})")
         return Schedule("cosine")

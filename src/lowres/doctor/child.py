@@ -106,6 +106,7 @@ def _setup(request: Any, observer: Observer, kitchen: Kitchen, source: Source) -
     )
     setup.source, setup.made_up, setup.home = source, kitchen.made_up, kitchen.home
     setup.files = {path: one for path, one in observer.frames.sources.items() if path != request["script"]}
+    setup.modules = observer.frames.imported()
     for one in (setup.train, *setup.evals):
         if one is not None:
             one.made_up = kitchen.made_up

@@ -19,6 +19,11 @@ PLAIN = (
 )  # fmt: skip
 """What may be worked out while the user's program is running, since it cannot change anything."""
 HARMLESS = ("int", "len", "round", "min", "max", "abs")
+LIBRARIES = (
+    *{sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")},
+    str(Path(__file__).resolve().parents[1]),
+)
+"""Folders that are nobody's own."""
 
 
 @dataclass
@@ -59,9 +64,15 @@ class Frames:
         if name.startswith("<"):
             return name.startswith("<ipython")
         path = Path(name).resolve()
-        paths = {sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")}
-        library = "site-packages" in path.parts or any(path.is_relative_to(one) for one in paths)
-        return path.is_relative_to(self.root) and not library and not path.is_relative_to(Path(__file__).parents[1])
+        return path.is_relative_to(self.root) and not _library(path)
+
+    def imported(self) -> list[str]:
+        """Files of the modules that were imported and belong to no library, wherever they lie."""
+        modules = [one for key, one in list(sys.modules.items()) if key != "__main__"]
+        names = {getattr(one, "__dict__", {}).get("__file__") for one in modules}
+        paths = [Path(one) for one in names if isinstance(one, str)]
+        files = {one.resolve() for one in paths if not _library(one)}
+        return sorted(str(one) for one in files if not _library(one))
 
     def source(self, name: str) -> Source | None:
         """The code of one of the user's files."""
@@ -101,6 +112,11 @@ class Frames:
             floor = inside[0].lineno if inside else 0
             self._known[name, line] = [one for one in around if one.lineno >= floor and line >= one.body[0].lineno]
         return self._known[name, line]
+
+
+def _library(path: Path) -> bool:
+    installed = any(one in path.parts for one in ("site-packages", "dist-packages"))
+    return installed or any(path.is_relative_to(one) for one in LIBRARIES)
 
 
 def _count(loop: Loop, frame: FrameType) -> int | None:

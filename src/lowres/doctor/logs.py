@@ -56,7 +56,7 @@ def examine_log(path: Path, classes: int = 10) -> Report:
         classes: Of the data set.
 
     Raises:
-        UserError: It is not there, is none, or names no loss and no accuracy.
+        UserError: It is not there, is none, or names no loss and no accuracy; or there are fewer than two classes.
     """
     log = read_log(path, classes)
     findings = [_finding(code, found) for code, rule in RULES if (found := rule(log)) is not None]
@@ -77,6 +77,8 @@ def _best(name: str, values: list[float]) -> float:
 
 def read_log(path: Path, classes: int = 10) -> Log:
     """Reads a log and finds its columns; arguments and errors as `examine_log` has them."""
+    if classes < 2:
+        raise UserError(f"--classes is {classes}, but must be at least 2")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -94,14 +96,15 @@ def read_log(path: Path, classes: int = 10) -> Log:
         raise UserError(f"{path} names no loss and no accuracy; its columns are {', '.join(map(str, names)) or 'none'}")
     for role in ("train_accuracy", "val_accuracy"):
         values = columns.get(role, [])
-        if values and max(v for v in values if math.isfinite(v)) <= 1.0 + 1e-9:
+        if max((v for v in values if math.isfinite(v)), default=100.0) <= 1.0 + 1e-9:
             columns[role] = [100 * v for v in values]
     return Log(str(path), columns, classes)
 
 
 def _rows(path: Path, text: str) -> list[dict[str, Any]]:
     if path.suffix == ".csv":
-        return list(csv.DictReader(text.splitlines()))
+        found = csv.DictReader(text.splitlines())
+        return [{name: value for name, value in row.items() if name is not None} for row in found]
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -193,9 +196,10 @@ def pinned(log: Log) -> Found | None:
 
 
 def memorised(log: Log) -> Found | None:
-    """Training at 97 and more, validation eight points below."""
+    """Training at 97 and more, validation eight points below; thirty of many classes, where twenty are usual."""
     train, val = log.get("train_accuracy"), log.get("val_accuracy")
-    if not train or not val or train[-1] < 97 or train[-1] - val[-1] < 8:
+    least = 8 if log.classes <= 20 else 30
+    if not train or not val or not (train[-1] >= 97 and train[-1] - val[-1] >= least):
         return None
     return Found(
         f"training reaches {train[-1]:.1f} %, validation {val[-1]:.1f} %: the images are learned by heart",
@@ -218,7 +222,7 @@ def saw(log: Log) -> Found | None:
     turns = sum(a * b < 0 for a, b in itertools.pairwise(steps))
     mean = sum(tail) / len(tail)
     spread = (sum((v - mean) ** 2 for v in tail) / len(tail)) ** 0.5
-    if turns < 4 or spread < 1.0:
+    if turns < 4 or not spread >= 1.0:
         return None
     return Found(
         f"validation swings by {spread:.1f} points from epoch to epoch at the end"
@@ -231,7 +235,8 @@ def saw(log: Log) -> Found | None:
 
 def beyond(log: Log) -> Found | None:
     """An accuracy above 100 %."""
-    highest = max((*log.get("train_accuracy"), *log.get("val_accuracy")), default=0.0)
+    figures = (*log.get("train_accuracy"), *log.get("val_accuracy"))
+    highest = max((one for one in figures if math.isfinite(one)), default=0.0)
     if highest <= 100.01:
         return None
     return Found(
@@ -260,7 +265,7 @@ def rising(log: Log) -> Found | None:
     size = max(2, len(val) // 5)
     last, before = val[-size:], val[-2 * size : -size]
     slope = (sum(last) - sum(before)) / size**2
-    if slope < 0.1:
+    if not slope >= 0.1:
         return None
     return Found(
         f"stopped while improving: validation still gains {slope:.2f} points an epoch",

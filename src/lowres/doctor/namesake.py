@@ -1,4 +1,4 @@
-"""Finds which network lowres can build a seen one is, by the shapes of its convolutions."""
+"""Finds which network lowres can build a seen one is, by the shapes of its weights."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -127,4 +127,4 @@ def _alike(seen: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         return +shapes
 
     both = seen["stem"] is not None and known["stem"] is not None
-    return both and behind(seen) == behind(known) and seen["mish"] == known["mish"]
+    return both and behind(seen) == behind(known) and all(seen[name] == known[name] for name in ("between", "mish"))

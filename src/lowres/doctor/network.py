@@ -39,6 +39,7 @@ class Layer:
         groups: Of a convolution.
         width: Channels that come out.
         dead: Share of the weights whose gradient is exactly zero, whatever the image: they see padding alone.
+        least: Least value of its input.
         spread: Standard deviation of its output.
         gradient: Root mean square of the gradient of its weight.
     """
@@ -53,6 +54,7 @@ class Layer:
     groups: int = 1
     width: int = 0
     dead: float = 0.0
+    least: float = 0.0
     spread: float = 0.0
     gradient: float = 0.0
 
@@ -115,8 +117,9 @@ class Network:
         return self.convolutions[-1].after if self.convolutions else ()
 
     def activations(self) -> int:
-        """Non-linear functions on the way to the scores."""
-        return sum(count for name, count in self.graph.items() if name.startswith(ACTIVATIONS))
+        """Non-linear functions on the way to the scores; a function that brings its own gradient is taken for one."""
+        own = "Backward"  # a node of PyTorch's has a number behind that
+        return sum(count for name, count in self.graph.items() if name.startswith(ACTIVATIONS) or name.endswith(own))
 
     @property
     def attention(self) -> bool:
@@ -189,7 +192,7 @@ def _watched(
         kind = "conv" if isinstance(module, nn.Conv2d) else "linear" if isinstance(module, nn.Linear) else "pool"
         spread = float(output.detach().float().std()) if output.numel() > 1 else 0.0
         layers.append(
-            {"module": module, "name": names[id(module)], "kind": kind, "spread": spread}
+            {"module": module, "name": names[id(module)], "kind": kind, "spread": spread, "least": float(before.min())}
             | {"before": tuple(before.shape[2:]), "after": tuple(output.shape[2:]) if output.dim() == 4 else ()}
         )
 

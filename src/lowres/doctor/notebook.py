@@ -1,7 +1,10 @@
 """Notebooks as one script, and back: code cells in order, magics left out. Nothing here runs any of it."""
 
+import ast
+import io
 import json
 import re
+import tokenize
 from pathlib import Path
 
 from lowres.errors import UserError
@@ -25,18 +28,47 @@ def notebook(path: Path, text: str) -> str:
 
 def _without_magics(cell: str) -> str:
     """A cell as plain Python; lines keep their number. A cell magic takes its cell along, save timers."""
-    lines = cell.splitlines()
+    lines = _lines(cell)
+    try:
+        ast.parse(cell)
+    except (SyntaxError, ValueError):
+        pass
+    else:
+        return "\n".join(lines)
     first = next((line.strip() for line in lines if line.strip()), "")
     if first.startswith("%%") and not first.startswith(("%%time", "%%timeit", "%%capture")):
         return "\n".join("# " + line for line in lines)
-    return "\n".join(_without_magic(line) for line in lines)
+    plain: list[str] = []
+    begun: list[str] = []  # lines of a statement that is not at its end
+    indent: str | None = None  # of a magic that goes on
+    for line in lines:
+        if indent is not None:
+            plain.append(f"{indent}# {line.strip()}")
+        elif not begun and MAGIC.match(line):
+            indent = line[: len(line) - len(line.lstrip())]
+            plain.append(f"{indent}pass  # {line.strip()}")
+        else:
+            plain.append(line)
+            begun.append(line)
+            begun = begun if _goes_on("\n".join(begun)) else []
+        indent = indent if line.endswith("\\") else None
+    return "\n".join(plain)
 
 
-def _without_magic(line: str) -> str:
-    if not MAGIC.match(line):
-        return line
-    indent = line[: len(line) - len(line.lstrip())]
-    return f"{indent}pass  # {line.strip()}"
+def _lines(cell: str) -> list[str]:
+    """Lines as the parser counts them; `splitlines` ends some at form feeds, too."""
+    return re.split(r"\r\n|\r|\n", re.sub(r"(\r\n|\r|\n)$", "", cell))
+
+
+def _goes_on(code: str) -> bool:
+    """Whether the code so far ends within brackets, within a string of several lines or in a backslash."""
+    try:
+        list(tokenize.generate_tokens(io.StringIO(code.lstrip() + "\n").readline))
+    except tokenize.TokenError as error:
+        return any(word in str(error) for word in ("multi-line", "triple-quoted"))
+    except SyntaxError:
+        return False
+    return code.endswith("\\")
 
 
 def rebuilt(path: Path, text: str, after: str) -> str:
@@ -62,8 +94,8 @@ def rebuilt(path: Path, text: str, after: str) -> str:
         if edited[number] == before[number]:
             continue
         cell = value["cells"][number - 1]
-        plain = sources[number].splitlines()
-        magics = {_without_magic(line): line for line in plain if MAGIC.match(line)}
+        pairs = zip(before[number].split("\n"), _lines(sources[number]), strict=False)
+        magics = {plain: line for plain, line in pairs if plain != line}
         code = "\n".join(magics.get(line, line) for line in edited[number].rstrip("\n").split("\n"))
         code += sources[number][len(sources[number].rstrip("\n")) :]
         cell["source"] = code.splitlines(keepends=True) if isinstance(cell["source"], list) else code

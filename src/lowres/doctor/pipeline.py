@@ -140,7 +140,7 @@ class Pipeline:
         """Mean and standard deviation that pixels are normalised by."""
         for one in self.transforms:
             mean, std = getattr(one, "mean", None), getattr(one, "std", None)
-            if type(one).__name__ == "Normalize" and mean is not None and std is not None:
+            if type(one).__name__ in ("Normalize", "ImageClassification") and mean is not None and std is not None:
                 return tuple(map(float, mean)), tuple(map(float, std))
         return None
 

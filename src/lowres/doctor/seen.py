@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.sandbox import at_home
@@ -40,6 +41,8 @@ def seen(setup: Setup) -> dict[str, Any]:
     clips = [event["max_norm"] for event in setup.trace.of("clip", real=True)]
     if clips:
         figures["clip"] = clips[0]
+    if setup.modules:
+        figures["modules"] = setup.modules
     figures["classes"] = setup.classes
     figures["epochs"] = setup.epochs
     figures["events"] = {kind: setup.trace.count(kind) for kind in ("forward", "backward", "step", "schedule")}
@@ -71,7 +74,7 @@ def _network(setup: Setup) -> dict[str, Any]:
 
 
 def structure(model: nn.Module | None) -> dict[str, Any]:
-    """What tells a network from others: its convolutions, whether it uses Mish, the library it is from."""
+    """What tells a network from others: its convolutions, its other weights, whether it uses Mish, its library."""
     modules = [] if model is None else list(model.modules())
     convs = [one for one in modules if isinstance(one, nn.Conv2d)]
     homes = {type(one).__module__ for one in modules}
@@ -81,10 +84,22 @@ def structure(model: nn.Module | None) -> dict[str, Any]:
     return {
         "convolutions": dict(Counter(_shape(one) for one in convs)),
         "stem": {"shape": _shape(convs[0]), "stride": convs[0].stride[0]} if convs else None,
+        "between": _between(model, modules),
         "mish": any("mish" in type(one).__name__.lower() for one in modules),
         "library": libraries[0] if libraries else "",
         "architecture": named,
     }
+
+
+def _between(model: nn.Module | None, modules: list[nn.Module]) -> dict[str, int]:
+    """Shapes of all parameters but those of the first convolution and the last linear layer, and how many have each."""
+    ends = [
+        next((one for one in modules if isinstance(one, nn.Conv2d)), None),
+        next((one for one in reversed(modules) if isinstance(one, nn.Linear)), None),
+    ]
+    left_out = {id(weight) for end in ends if end is not None for weight in end.parameters()}
+    weights = [] if model is None else [one for one in model.parameters() if id(one) not in left_out]
+    return dict(Counter("x".join(str(side) for side in one.shape) for one in weights if not is_lazy(one)))
 
 
 def _shape(conv: nn.Conv2d) -> str:

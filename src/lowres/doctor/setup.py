@@ -35,6 +35,7 @@ class Setup:
         trace: What the loop did; empty where objects were given.
         source: The main file; None where there is none.
         files: Other files of the user's, by path.
+        modules: Paths of the user's modules that were imported.
         model: The network that is trained, without wrappers.
         pristine: A copy from before its first pass; probes use copies of this.
         train: The training loader.
@@ -55,6 +56,7 @@ class Setup:
     trace: Trace = field(default_factory=Trace)
     source: Source | None = None
     files: dict[str, Source] = field(default_factory=dict)
+    modules: list[str] = field(default_factory=list)
     model: nn.Module | None = None
     pristine: nn.Module | None = None
     train: Pipeline | None = None

@@ -28,6 +28,8 @@ def examine_network(target: str, *, image_size: int = 32, classes: int = 10) -> 
     """
     if image_size < 1:
         raise UserError(f"--image-size is {image_size}, but must be at least 1")
+    if classes < 2:
+        raise UserError(f"--classes is {classes}, but must be at least 2")
     model = build(target, classes)
     return examine_model(model, target, image_size)
 

@@ -149,6 +149,10 @@ class Source:
         """An import such as `import torch.nn.functional as F`, of what the file does not import yet; see `fix`."""
         return Edit("imported", code=code)
 
+    def element_removed(self, node: ast.AST) -> Edit:
+        """A list without one of its elements."""
+        return self._edit("element_removed", node)
+
     def _edit(self, kind: Kind, node: ast.AST, code: str = "", name: str = "") -> Edit:
         return Edit(kind, *self.span(node), code, name)
 

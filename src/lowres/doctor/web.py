@@ -36,7 +36,8 @@ table { border-collapse: collapse; } td, th { text-align: left; padding: .1rem .
 <div class="soft">{{ one.grade }}{% if one.place %}, <code>{{ one.place.path }}:{{ one.place.line }}</code>{% endif %};
 cost: {{ one.source }}</div>
 <table>{% for name, value in one.evidence.items() %}
-<tr><th>{{ name.replace("_", " ") }}</th><td>{{ value }}</td></tr>
+<tr><th>{{ name.replace("_", " ") }}</th>
+<td>{{ value.items()|map("join", " ")|join(", ") if value is mapping else value }}</td></tr>
 {% endfor %}</table>
 {% if one.fix %}<p>{{ one.fix.title }}</p><pre>{{ one.fix.diff or one.fix.code }}</pre>{% endif %}
 </section>

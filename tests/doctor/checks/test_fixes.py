@@ -71,6 +71,17 @@ FIXES = {
         [(SCHEDULE, ""), ("    scheduler.step()\n", "")],
         "weight_decay=5e-4)\nscheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)\n",
     ),
+    "no schedule of two optimizers": (
+        "plain",
+        "LR103",
+        [
+            (SCHEDULE, ""),
+            ("    scheduler.step()\n", ""),
+            ("optimizer = torch.optim.", "if RATE < 1:\n    optimizer = torch.optim."),
+            ("\nbest = 0", "else:\n    optimizer = torch.optim.Adam(model.parameters())\n\nbest = 0"),
+        ],
+        "best = 0\nscheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)\nfor epoch",
+    ),
     "no step of no schedule": (
         "plain",
         "LR103",

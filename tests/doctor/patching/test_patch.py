@@ -114,6 +114,34 @@ for x in data:
 """
 
 
+@pytest.mark.parametrize(
+    ("code", "gone", "after"),
+    [
+        ("x = [a(), b(), c()]\n", "ac", "x = [b()]\n"),
+        ("x = [a(), b()]\n", "b", "x = [a()]\n"),
+        ("x = (a(), b())\n", "b", "x = (a(),)\n"),
+        (
+            "x = [\n    # above\n    a(),  # a\n    # below\n    b(),  # b\n    c(),  # c\n]\n",
+            "b",
+            "x = [\n    # above\n    a(),  # a\n    # below\n    c(),  # c\n]\n",
+        ),
+        ("x = [\n    a(),  # a\n    b(),  # b\n]\n", "a", "x = [\n    b(),  # b\n]\n"),
+        ("x = [\n    a(),  # a\n    b(),  # b\n]\n", "b", "x = [\n    a(),  # a\n]\n"),
+        ("x = [a(),  # a\n     b()]\n", "b", "x = [a()  # a\n     ]\n"),
+        ("x = [a(),\n     b()]\n", "b", "x = [a()]\n"),
+    ],
+)
+def test_elements_go_with_the_comments_of_their_lines_alone(code, gone, after):
+    source = Source("x.py", code)
+    assert apply(code, [source.element_removed(call(source, name)) for name in gone]) == after
+
+
+def test_what_is_done_to_other_elements_stays():
+    source = Source("x.py", "x = [a(), b()]\n")
+    edits = [source.element_removed(call(source, "a")), source.replaced(call(source, "b"), "c(1)")]
+    assert apply(source.text, [*edits, source.element_after(call(source, "a"), "d()")]) == "x = [d(), c(1)]\n"
+
+
 def test_statements_come_before_and_after():
     source = Source("x.py", BLOCKS)
     loop = next(source.nodes(ast.For))

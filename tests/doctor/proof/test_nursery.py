@@ -19,7 +19,7 @@ def test_trials_processes_that_die_and_those_that_never_end(tmp_path, tiny):
     }  # fmt: skip
     with Worker() as worker:
         first = worker.run(request, 120)
-        assert (first["problem"], first["epochs"]) == ("", 1)
+        assert (first["problem"], first["images"]) == ("", 64)
         again = worker.run(request, 120)
         assert again["figure"] == first["figure"]
         with pytest.raises(Lost, match="its process ended with 7"):

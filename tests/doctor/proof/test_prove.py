@@ -1,6 +1,8 @@
 """Proofs: rounds on invented figures, refusals, and one with real processes."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -54,10 +56,10 @@ def invented(monkeypatch):
         figure += noise.get("sd", 0.0) * ((hash((seed, len(text))) % 7) - 3)
         epochs = 1 if "epochs = 1\n" in text else 3
         return {
-            "figure": figure, "figure_of": "test images", "own": figure - 1, "training": 90.0, "epochs": epochs,
-            "rounds": epochs, "rates": [0.1], "steps": 200, "classes": 10, "images": request["images"],
-            "train_seconds": 0.002 * request["images"], "evaluated": 100, "evaluate_seconds": 0.1, "passes": [figure],
-            "problem": "", "traceback": "", "ended": "", "made_up": False, "seconds": 1.0,
+            "figure": figure, "figure_of": "test images", "own": figure - 1, "training": 90.0,
+            "rounds": epochs, "steps": 200, "classes": 10, "images": request["images"],
+            "train_seconds": 0.002 * request["images"], "evaluated": 100, "evaluate_seconds": 0.1,
+            "problem": "", "made_up": False, "seconds": 1.0,
         }  # fmt: skip
 
     monkeypatch.setattr(Worker, "run", run)
@@ -119,6 +121,29 @@ def test_a_proof_goes_on_where_it_was(script, invented):
     assert second.to_json()["steps"] == first.to_json()["steps"]
 
 
+def test_other_modules_of_the_user_s_make_other_results(script, invented, tmp_path):
+    asked, _ = invented
+    models = tmp_path / "models.py"
+    models.write_text("width = 16\n", encoding="utf-8")
+    report = report_of(script, MOMENTUM)
+    report = replace(report, seen=report.seen | {"modules": [str(models)]})
+    prove_script(report, script, budget="60s")
+    count = len(asked)
+    models.write_text("width = 32\n", encoding="utf-8")
+    prove_script(report, script, budget="60s")
+    assert len(asked) > 1.5 * count
+
+
+def test_the_program_is_the_one_of_the_beginning(script, invented):
+    asked, _ = invented
+
+    def save(standing):
+        script.write_text("raise SystemExit\n", encoding="utf-8")
+
+    prove_script(report_of(script, MOMENTUM), script, budget="60s", tell=save)
+    assert {"SGD" in one["source"] for one in asked} == {True}
+
+
 def test_a_loop_that_does_not_follow_is_stopped_and_it_is_said(script, invented, monkeypatch):
     asked, _ = invented
     script.write_text(script.read_text().replace("epochs = 12", "epochs = 3 * 4"), encoding="utf-8")
@@ -169,6 +194,30 @@ def test_a_script_that_fails_and_images_that_are_not_there(script, monkeypatch, 
     monkeypatch.setattr(Worker, "run", lost)
     with pytest.raises(UserError, match=r"fails in a short training, .*ended with -9"):
         prove_script(report_of(script, MOMENTUM), script, budget="90s")
+
+
+def test_a_pace_that_was_lost_is_taken_for_the_usual_one(script, monkeypatch, invented):
+    whole = Worker.run
+
+    def run(worker, request, limit):
+        if request["images"] == 16 and "momentum" not in request["source"]:
+            raise Lost("its process ended with -9")
+        return whole(worker, request, limit)
+
+    monkeypatch.setattr(Worker, "run", run)
+    assert [step.word for step in prove_script(report_of(script, MOMENTUM), script, budget="60s").steps] == ["pays"]
+
+
+def test_no_trial_may_run_beyond_the_budget(script, monkeypatch, invented):
+    whole, began, ends = Worker.run, time.monotonic(), []
+
+    def run(worker, request, limit):
+        ends.append(time.monotonic() + limit)
+        return whole(worker, request, limit)
+
+    monkeypatch.setattr(Worker, "run", run)
+    prove_script(report_of(script, MOMENTUM, NESTEROV), script, budget="60s")
+    assert began + 50 < max(ends) < began + 62
 
 
 def test_a_cache_that_cannot_be_written_is_no_hindrance(tmp_path, monkeypatch):

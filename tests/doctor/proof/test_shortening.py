@@ -16,6 +16,7 @@ PLACES = {
     "an argument": "train(model, epochs=20)\n",
     "a default": "def train(model, epochs=20):\n    pass\n",
     "a while": "epoch = 0\nwhile epoch < 20:\n    train()\n    epoch += 1\n",
+    "behind a form feed": "x = 1\n\f\nepochs = 20\n" + LOOP.format("epochs"),
     "behind umlauts": "print('ä'); epochs = 20\n" + LOOP.format("epochs"),
 }
 

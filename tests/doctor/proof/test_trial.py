@@ -5,11 +5,10 @@ EVAL_AT_THE_END = "    print(right / len(test_loader.dataset))\n"
 
 def test_images_and_epochs_are_cut_and_the_program_s_own_figure_is_read(attempt, tiny):
     done = attempt(tiny)
-    assert (done["problem"], done["ended"]) == ("", "2 epochs are over")
-    assert (done["epochs"], done["images"], done["steps"]) == (2, 128, 4)
+    assert done["problem"] == ""
+    assert (done["images"], done["evaluated"], done["steps"]) == (128, 3 * 40, 4)
     assert done["rounds"] == 12
-    assert done["own"] == done["passes"][-1]
-    assert len(done["passes"]) == 2
+    assert 0 < done["own"] <= 100
     assert done["classes"] == 4
 
 
@@ -37,7 +36,7 @@ def test_a_batch_larger_than_its_images_is_no_batch_less(attempt, tiny):
 
 def test_a_program_that_ends_by_itself(attempt, tiny):
     done = attempt(tiny.replace("epochs = 12", "epochs = 2"), stop=0)
-    assert (done["ended"], done["epochs"], done["rounds"]) == ("", 2, 2)
+    assert (done["images"], done["rounds"]) == (128, 2)
 
 
 def test_validation_on_training_images_is_no_gain(attempt, tiny):

@@ -1,10 +1,12 @@
 """Verdicts on fixes: what pays, what is withdrawn, and what a short training may not withdraw."""
 
+import random
+
 import pytest
 
 from lowres.doctor.findings import Finding, Fix
 from lowres.doctor.proof.plan import Proxy
-from lowres.doctor.proof.verdicts import Without, decided, differences_of, step_of
+from lowres.doctor.proof.verdicts import Without, compared, decided, differences_of, step_of
 
 PROXY = Proxy(1000, 3, 500)
 GROWN = Without(training=90.0, figure=70.0, chance=10.0)
@@ -47,6 +49,17 @@ def test_decided_is_what_excludes_zero():
     assert decided(GAINS, 4)
     assert not decided(GAINS[:3], 4)
     assert not decided([-8.0, 9.0, 1.0, -3.0], 4)
+
+
+def test_longer_trainings_share_the_error_with_those_before():
+    draw = random.Random(0)
+    trainings = [[[draw.gauss(0, 2) for _ in range(4)] for _ in range(3)] for _ in range(300)]
+    said = [[compared(one, 4, k).word for k, one in enumerate(ones, start=1)] for ones in trainings]
+    wrong = sum("pays" in words or "harms" in words for words in said)
+    assert 0 < wrong < 0.05 * len(trainings)
+    assert decided(GAINS, 4, 3)
+    assert not decided([3.0, 5.0, 4.5, 6.0], 4, 3)
+    assert decided([3.0, 5.0, 4.5, 6.0], 4)
 
 
 def test_pairs_share_a_seed():

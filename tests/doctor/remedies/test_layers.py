@@ -6,7 +6,9 @@ import torch
 from lowres.doctor.checks.architecture import chance, linear, mixed, patches, resolution
 from lowres.doctor.checks.norms import momentum, shared, tiny_batches, untracked, vanishing
 from lowres.doctor.findings import Place, apply
-from lowres.doctor.remedies.layers import norms
+from lowres.doctor.remedies.layers import layers_prefix, norms
+from lowres.doctor.remedies.sizes import moves
+from lowres.doctor.source import Source
 from lowres.doctor.trace import Seen
 
 RESNET = """\
@@ -209,6 +211,37 @@ def test_a_stem_for_large_images_is_exchanged(mended):
     text = mended(resolution, DEEP)
     assert "model.conv1 = nn.Conv2d(3, 8, kernel_size=3, stride=1, padding=1, bias=False).to(device)\n" in text
     assert "model.maxpool = nn.Identity()\n" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "moved"),
+    [
+        ("Net()", ""),
+        ("Net().cuda()", ".cuda()"),
+        ("Net().to(args.device)", ".to(args.device)"),
+        (
+            "torch.compile(Net().to(DEVICE).to(memory_format=torch.channels_last))",
+            ".to(DEVICE).to(memory_format=torch.channels_last)",
+        ),
+    ],
+)
+def test_a_new_layer_moves_as_the_network_does(value, moved):
+    source = Source("x.py", f"model = {value}\n")
+    assert moves(source, source.tree.body[0]) == moved
+
+
+@pytest.mark.parametrize(
+    ("code", "prefix", "imports"),
+    [
+        ("import torch.nn as nn\n", "nn.", []),
+        ("import torch\n", "torch.nn.", []),
+        ("from torchvision.models import resnet18\n", "nn.", ["from torch import nn"]),
+        ("from torch.nn import Linear\nx = Linear(1, 1)\n", "", ["from torch.nn import Conv2d"]),
+    ],
+)
+def test_layers_are_called_by_what_is_imported(code, prefix, imports):
+    found, edits = layers_prefix(Source("x.py", code), "Conv2d")
+    assert (found, [one.code for one in edits]) == (prefix, imports)
 
 
 def test_strides_become_one_where_no_stem_stands_out(mended):

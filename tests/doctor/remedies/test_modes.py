@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from lowres.doctor.findings import apply
-from lowres.doctor.remedies.modes import divided_by_images
+from lowres.doctor.remedies.modes import divided_by_images, exchanged, trains_anew
 from lowres.doctor.source import Source
 
 SHARED = (
@@ -71,6 +71,12 @@ def test_both_modes_are_set_where_neither_was(program, observe):
     assert lines(apply(text, fixes(observe(text))["EV401"].edits)) == lines(program())
 
 
+def test_a_train_before_the_epochs_does_not_do(program, observe):
+    before = "model.train()\nfor epoch in range(EPOCHS):\n"
+    text = program(("for epoch in range(EPOCHS):\n    model.train()\n", before), ("    model.eval()\n", ""))
+    assert "    model.train()\n    for x, y in train_loader:\n" in apply(text, fixes(observe(text))["EV401"].edits)
+
+
 def test_one_function_that_does_both_goes_by_its_condition(program, observe):
     text = program(SHARED)
     fixed = apply(text, fixes(observe(text))["EV401"].edits)
@@ -129,3 +135,54 @@ def test_the_epoch_is_chosen_on_images_held_out(program, observe):
     )
     fixed = apply(text, fixes(observe(text))["EV403"].edits)
     assert "        for x, y in val_loader:\n" in fixed
+
+
+EPOCHS = """\
+net.train()
+for epoch in range(3):
+    for x, y in loader:
+        net(x)
+    trainer.train()
+    net.eval()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "anew"),
+    [
+        (EPOCHS, False),
+        (EPOCHS.replace("trainer.train", "net.train"), True),
+        (EPOCHS.replace("trainer.train()", "net.train(False)"), False),
+        ("def train(net):\n    net.train()\n    for x, y in loader:\n        net(x)\n", True),
+        ("def train(net):\n    for x, y in loader:\n        net(x)\n\nnet.train()\n", False),
+    ],
+)
+def test_a_call_of_train_counts_where_each_epoch_comes_by(code, anew):
+    source = Source("x.py", code)
+    loop = next(one for one in source.nodes(ast.For) if source.segment(one.iter) == "loader")
+    assert trains_anew(source, "net", loop) is anew
+
+
+CHOSEN = """\
+val_loader, test_loader = loaders()
+def evaluate(net, test_loader):
+    for x, y in test_loader:
+        hits += net(x)
+    return hits / len(test_loader.dataset)
+for epoch in range(3):
+    for x, y in {}:
+        hits += net(x)
+    print(hits / len({}.dataset), len({}), evaluate(net, test_loader={}))
+print(evaluate(net, test_loader))
+"""
+
+
+def test_a_loader_is_exchanged_within_the_epochs_with_all_that_counts_its_images():
+    source = Source("x.py", CHOSEN.replace("{}", "test_loader"))
+    epochs = source.statement_at(6)
+    edits = exchanged(source, "test_loader", "val_loader", epochs)
+    assert apply(source.text, edits) == CHOSEN.replace("{}", "val_loader")
+    kept = Source("x.py", source.text.replace("    print(", "    both = [test_loader]\n    print("))
+    assert exchanged(kept, "test_loader", "val_loader", kept.statement_at(6)) == []
+    counted = Source("x.py", source.text.replace("test_loader.dataset), len", "test_set), len"))
+    assert exchanged(counted, "test_loader", "val_loader", counted.statement_at(6), "test_set") == []

@@ -6,6 +6,8 @@ import pytest
 
 from lowres.doctor.checks.data import no_augmentation, scale, strong
 from lowres.doctor.checks.splits import different, of_the_weights
+from lowres.doctor.remedies.transform_lists import spelled
+from lowres.doctor.source import Source
 
 PLAIN = """\
 import torch
@@ -93,6 +95,53 @@ def test_a_bare_transform_becomes_part_of_a_list(mended):
     assert "T.Compose([T.RandomCrop(32, padding=4), T.RandomHorizontalFlip(), T.ToTensor()])" in text
 
 
+BARE = """\
+from torch.utils.data import DataLoader
+{}
+
+both = {}
+train_loader = DataLoader(CIFAR10("data", transform=both), batch_size=50, shuffle=True)
+test_loader = DataLoader(CIFAR10("data", train=False, transform=both), batch_size=50)
+"""
+
+
+@pytest.mark.parametrize("check", [no_augmentation, scale])
+@pytest.mark.parametrize(
+    ("line", "transform"),
+    [
+        ("from torchvision.transforms import ToTensor", "ToTensor()"),
+        ("from torchvision.transforms import Compose, ToTensor", "Compose([ToTensor()])"),
+        ("import torchvision.transforms as T", "T.ToTensor()"),
+        ("import torchvision", "torchvision.transforms.ToTensor()"),
+        ("from torchvision.transforms.functional import to_tensor", "to_tensor"),
+    ],
+)
+def test_what_a_fix_names_is_imported(mended, check, line, transform):
+    mended(check, BARE.format(line, transform))
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("import torchvision", "torchvision.transforms."),
+        ("from torchvision.transforms import v2", "v2."),
+        ("import torchvision.transforms.v2 as T", "T."),
+        ("from torchvision import transforms", "transforms."),
+        ("from torchvision.transforms import ToTensor", ""),
+    ],
+)
+def test_code_is_spelled_as_the_file_does_it(line, name):
+    code = "torchvision.transforms.Normalize(0, 1), {}ToTensor()"
+    assert spelled(Source("x.py", f"{line}\n"), code.format("transforms.")) == code.format(name)
+
+
+def test_crops_before_a_late_resize_suit_the_stored_images(mended):
+    code = PLAIN.replace(CROP, "").replace(
+        "    transforms.ToTensor(),\n", "    transforms.ToTensor(), transforms.Resize(64),\n"
+    )
+    assert "RandomCrop(32, padding=4)" in mended(no_augmentation, code)
+
+
 def test_where_validation_shares_the_data_set_training_gets_a_copy(mended):
     code = PLAIN.replace(CROP, "").replace("Subset(val_full, ", "Subset(train_full, ")
     text = mended(no_augmentation, code)
@@ -149,6 +198,9 @@ def test_strong_augmentation_is_taken_out(mended):
     text = mended(strong, PLAIN.replace("    transforms.ToTensor(),", f"    {heavy}\n    transforms.ToTensor(),", 1))
     assert "Rotation" not in text
     assert "Jitter" not in text
+    deep = "    transforms.RandomResizedCrop(32),  # deep\n    transforms.RandomRotation(90),  # far\n"
+    text = mended(strong, PLAIN.replace("    transforms.RandomCrop(32, padding=4),\n", deep))
+    assert "    transforms.RandomCrop(32, padding=4),  # deep\n    transforms.RandomHorizontalFlip(),\n" in text
 
 
 @pytest.mark.parametrize("check", [no_augmentation, scale])

@@ -20,8 +20,8 @@ from lowres.doctor.setup import Setup
 def too_few(setup: Setup) -> Found | None:
     """Fewer passes over the data than a network of this kind needs, in view of its schedule.
 
-    A steep schedule that ends near zero (one-cycle, cosine) needs few; at a constant rate or without momentum it
-    needs more than twice as many. Pretrained weights need a handful.
+    A steep schedule that ends near zero (one-cycle, cosine) needs few. At a rate that stays up it needs a third more,
+    and two and a half times as many where SGD goes without momentum at a low rate. Pretrained weights need a handful.
     """
     kind, epochs = setup.kind, setup.epochs
     if kind is None or not epochs or setup.train is None or (setup.train.size or 0) < 10_000:

@@ -3,7 +3,8 @@
 from torch import nn
 
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.remedies.forward import undropped, widened
+from lowres.doctor.remedies.dropouts import undropped
+from lowres.doctor.remedies.forward import widened
 from lowres.doctor.setup import Setup
 
 
@@ -74,9 +75,10 @@ def dropout(setup: Setup) -> Found | None:
     strong = [one for one in order[:last] if isinstance(one, nn.modules.dropout._DropoutNd) and one.p >= 0.4]
     if len(strong) < 3:
         return None
+    names = [name for name, one in setup.model.named_modules() if one in strong]
     return Found(
         f"{len(strong)} dropouts of {max(one.p for one in strong):g} between the convolutions",
         {"dropouts": len(strong), "p": max(one.p for one in strong)},
         cost=5.0,
-        fix=undropped(setup) or Fix("no dropout between convolutions", code="nn.Dropout(0.0)"),
+        fix=undropped(setup, names) or Fix("no dropout between convolutions", code="nn.Dropout(0.0)"),
     )

@@ -83,8 +83,8 @@ def _unfollowed(setup: Setup) -> Iterator[Event]:
 def no_train(setup: Setup) -> Found | None:
     """After an evaluation `train()` is not called again: norms keep their statistics, dropout is off.
 
-    Gradients flow through a network that is in evaluation mode. Where it is so from the first step (batch norm frozen
-    on purpose for fine-tuning), it is a note.
+    Gradients flow through a network that is in evaluation mode. Silent where it is so from the first step on loaded
+    weights: batch norm is frozen on purpose then, for fine-tuning.
     """
     train = {e["loader"] for e in setup.trace.of("backward")}
     trained = [e for e in _forwards(setup, grad=True) if e["loader"] in train]

@@ -1,6 +1,7 @@
 """EV4: arithmetic and honesty of the figures."""
 
 import ast
+from collections.abc import Iterator
 
 from lowres.doctor.findings import Found, Place, check
 from lowres.doctor.remedies.modes import divided_by_images, on_validation
@@ -76,14 +77,15 @@ def _comparison(setup: Setup) -> Place | None:
     "accuracy miscounted",
     grade="error",
     kind="C24",
-    cost=(0, 0),
+    cost=(0, 0.1),
     source="the figure misleads; the network is as it is",
 )
 def arithmetic(setup: Setup) -> Found | None:
     """Hits are divided by the number of batches, or by as many images as full batches would have.
 
     Read in the source: a sum of hits over a loop, divided by `len` of the very thing that is looped over, or by
-    that times a batch size. A mean of batch means is fine to within the last batch.
+    that times a batch size. A mean of batch means is fine to within the last batch, and a product is exact where
+    every batch of the loader is full.
     """
     for source in (setup.source, *setup.files.values()):
         if source is None:
@@ -92,7 +94,7 @@ def arithmetic(setup: Setup) -> Found | None:
             assert isinstance(division, ast.BinOp)
             if not isinstance(division.op, ast.Div):
                 continue
-            found = _wrong_divisor(source, division)
+            found = _wrong_divisor(setup, source, division)
             if found:
                 return Found(
                     f"hits are divided by {found}: `{source.segment(division)}`",
@@ -104,24 +106,47 @@ def arithmetic(setup: Setup) -> Found | None:
     return None
 
 
-def _wrong_divisor(source: Source, division: ast.BinOp) -> str:
+def _wrong_divisor(setup: Setup, source: Source, division: ast.BinOp) -> str:
     lengths = [n for n in ast.walk(division.right) if isinstance(n, ast.Call) and called(n) == "len" and n.args]
     if len(lengths) != 1 or last_name(lengths[0].args[0]) in ("dataset", ""):
         return ""
     over = ast.unparse(lengths[0].args[0])
+    if _exact(setup, division.right, over):
+        return ""
     names = {last_name(node) for node in ast.walk(division.left) if isinstance(node, ast.Name | ast.Attribute)}
     scope = source.enclosing(division.lineno, ast.FunctionDef)
     root: ast.AST = scope[0] if scope else source.tree
     for loop in ast.walk(root):
-        if not isinstance(loop, ast.For) or over not in [
-            ast.unparse(n) for n in ast.walk(loop.iter) if isinstance(n, ast.Name | ast.Attribute)
-        ]:
+        if not isinstance(loop, ast.For) or over not in _looped_over(loop.iter):
             continue
         for node in ast.walk(loop):
             if isinstance(node, ast.AugAssign) and last_name(node.target) in names and _counts_hits(node.value):
                 plain = isinstance(division.right, ast.Call)
                 return "the number of batches" if plain else "as many images as full batches have"
     return ""
+
+
+def _looped_over(node: ast.AST) -> Iterator[str]:
+    """The names in what a loop runs over, but those that only lend their length: `range(0, len(x), 256)`."""
+    if isinstance(node, ast.Call) and called(node) == "len":
+        return
+    if isinstance(node, ast.Name | ast.Attribute):
+        yield ast.unparse(node)
+    for child in ast.iter_child_nodes(node):
+        yield from _looped_over(child)
+
+
+def _exact(setup: Setup, divisor: ast.expr, over: str) -> bool:
+    """Whether the loaders that are meant give nothing but batches of the size that the divisor counts with."""
+    train = [setup.train] if setup.train is not None else []
+    loaders = train if "train" in over.lower() else setup.evals
+    sides = (divisor.left, divisor.right) if isinstance(divisor, ast.BinOp) else ()
+    written = [side.value for side in sides if isinstance(side, ast.Constant)]
+    size = 1 if isinstance(divisor, ast.Call) else written[0] if written else None
+    return bool(loaders) and all(
+        one.visits and one.batch_size and one.visits % one.batch_size == 0 and size in (None, one.batch_size)
+        for one in loaders
+    )
 
 
 def _counts_hits(value: ast.expr) -> bool:

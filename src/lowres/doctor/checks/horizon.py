@@ -1,5 +1,7 @@
 """LR1: the schedule against the length of the training."""
 
+import ast
+
 from torch.optim import lr_scheduler
 
 from lowres.doctor.checks.schedule import MEASURED, averaged, curve, place_of
@@ -18,7 +20,14 @@ def _simulated(setup: Setup) -> bool:
     )
 
 
-@check("LR105", "the rate never comes down", grade="warning", kind="C03", cost=(2, 8), source=MEASURED)
+@check(
+    "LR105",
+    "the rate never comes down",
+    grade="warning",
+    kind="C03",
+    cost=(2, 20),
+    source=MEASURED + "; 20 are an estimate of a training that ends while its rate still climbs",
+)
 def never_anneals(setup: Setup) -> Found | None:
     """Over the whole training the schedule ends above 30 % of its peak.
 
@@ -64,7 +73,14 @@ def _restarts(setup: Setup) -> bool:
     return isinstance(setup.scheduler, kinds)
 
 
-@check("LR106", "the rate climbs again", grade="warning", kind="C03", cost=(2, 4), source=MEASURED)
+@check(
+    "LR106",
+    "the rate climbs again",
+    grade="warning",
+    kind="C03",
+    cost=(1, 4),
+    source=MEASURED + "; 1 is an estimate of a cycle cut short",
+)
 def climbs(setup: Setup) -> Found | None:
     """A rate that had come down climbs back before the end: a cosine whose horizon is shorter than the training.
 
@@ -145,7 +161,8 @@ def too_long(setup: Setup) -> Found | None:
 def plateau(setup: Setup) -> Found | None:
     """`ReduceLROnPlateau` waits for the wrong direction: mode `min` and it is handed an accuracy, or the reverse.
 
-    What it is handed is told by the source (a name with `acc`, or with `loss`).
+    What it is handed is told by the source (a name with `acc`, or with `loss`). Differences and what has a minus
+    before it, which turn the direction, are left alone.
     """
     if not isinstance(setup.scheduler, lr_scheduler.ReduceLROnPlateau):
         return None
@@ -157,6 +174,8 @@ def plateau(setup: Setup) -> Found | None:
         else None
     )
     if source is None or call is None or not call.args:
+        return None
+    if any(isinstance(one, ast.Sub | ast.USub) for one in ast.walk(call.args[0])):
         return None
     text = source.segment(call.args[0]).lower()
     accuracy = any(word in text for word in ("acc", "val[", '"val"', "correct", "top1", "score"))

@@ -14,7 +14,7 @@ LEARNED = 3000
 """Images that the linear probe learns from."""
 
 
-@check("DA207", "labels that do not fit the head", grade="error", kind="C16", cost=(5, 90), source="public cases")
+@check("DA207", "labels that do not fit the head", grade="error", kind="C16", cost=(0.5, 90), source="public cases")
 def head(setup: Setup) -> Found | None:
     """Labels and outputs disagree: labels beyond the head, or counted from one on one side and from zero on the other.
 

@@ -2,7 +2,7 @@
 
 import ast
 
-from lowres.doctor.calls import called
+from lowres.doctor.calls import called, last_name
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.remedies.places import given, optimizer_made, optimizer_step
 from lowres.doctor.remedies.scopes import home, known, spell
@@ -255,14 +255,19 @@ def _names(setup: Setup, event: Event, prefix: str) -> Fix:
     source="small gradients become zero in fp16",
 )
 def no_scaler(setup: Setup) -> Found | None:
-    """`autocast` in fp16 without a `GradScaler`, as the source has it; bf16 needs none."""
-    for source in (setup.source, *setup.files.values()):
-        if source is None or any(source.calls("GradScaler")):
-            continue
+    """`autocast` in fp16 without a `GradScaler`, as the source has it; bf16 needs none.
+
+    All files are looked through for a scaler: it may be made in another one than the loop. A type that is given by a
+    name of the program's own is taken for bf16.
+    """
+    sources = [one for one in (setup.source, *setup.files.values()) if one is not None]
+    if any(_scales(one) for one in sources):
+        return None
+    for source in sources:
         for call in source.calls("autocast"):
             text = source.segment(call)
             gpu = "cuda" in text or any("cuda.amp" in line for line in source.lines)
-            if gpu and "bfloat16" not in text and "enabled=False" not in text:
+            if gpu and _half(call) and "enabled=False" not in text:
                 return Found(
                     "mixed precision in fp16 without a GradScaler: small gradients vanish",
                     {"autocast": text},
@@ -271,6 +276,18 @@ def no_scaler(setup: Setup) -> Found | None:
                     fix=_bf16(source, call),
                 )
     return None
+
+
+def _scales(source: Source) -> bool:
+    """Whether it makes a scaler, or has one scale something: `scaler.scale(loss)`."""
+    made = source.calls("GradScaler", "NativeScaler")
+    return bool(made) or any(isinstance(one.func, ast.Attribute) for one in source.calls("scale"))
+
+
+def _half(call: ast.Call) -> bool:
+    """Whether it casts to fp16: by default, or as it is written."""
+    given = [one.value for one in call.keywords if one.arg == "dtype"] or call.args[1:2]
+    return not given or last_name(given[0]) in ("float16", "half")
 
 
 def _bf16(source: Source, call: ast.Call) -> Fix:

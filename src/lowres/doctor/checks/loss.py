@@ -5,7 +5,8 @@ import math
 
 from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.remedies.forward import sources, without
+from lowres.doctor.remedies.forward import without
+from lowres.doctor.remedies.layers import sources
 from lowres.doctor.remedies.scopes import home, known, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source
@@ -44,17 +45,18 @@ def softmax(setup: Setup) -> Found | None:
 
 @check("LO302", "sigmoid before cross-entropy", grade="error", kind="C15", cost=(2, 6), source=FLOOR)
 def sigmoid(setup: Setup) -> Found | None:
-    """Scores are squeezed into 0 to 1 before cross-entropy, which wants them free.
+    """Scores are squeezed into 0 to 1, or by tanh into -1 to 1, before cross-entropy, which wants them free.
 
-    Told by the node that made them (a sigmoid), or by values that lie in 0 to 1 while their rows do not sum to 1,
-    in every call.
+    Told by the node that made them, in half of the calls at least. The loss cannot fall below ln(1 + (C - 1) / e)
+    behind a sigmoid, nor below ln(1 + (C - 1) / e^2) behind tanh: 0.80 for ten classes.
     """
     calls = _calls(setup, "cross_entropy")
     squeezed = [one for one in calls if "Sigmoid" in (one["made_by"] or "") or "Tanh" in (one["made_by"] or "")]
     if not squeezed or len(squeezed) < len(calls) / 2:
         return None
     event = squeezed[0]
-    floor = math.log(1 + (event["shape"][1] - 1) / math.e)
+    span = 2 if "Tanh" in event["made_by"] else 1  # from the least score that can be to the greatest
+    floor = math.log(1 + (event["shape"][1] - 1) / math.exp(span))
     return Found(
         f"scores pass {event['made_by'].removesuffix('Backward0').lower()} before cross-entropy: its loss cannot fall "
         f"below {floor:.2f}",

@@ -4,8 +4,9 @@ from torch import nn
 
 from lowres.doctor.findings import Found, check
 from lowres.doctor.network import BATCH_NORMS, Layer
+from lowres.doctor.proposals import of_batches
 from lowres.doctor.remedies.layers import norm_option, norms, shared_norm
-from lowres.doctor.remedies.numbers import larger_batches
+from lowres.doctor.remedies.numbers import BATCH, larger_batches
 from lowres.doctor.setup import Setup
 
 
@@ -103,12 +104,13 @@ def tiny_batches(setup: Setup) -> Found | None:
     frozen = any(not event["training"] for event in setup.trace.of("forward", real=True) if event["grad"])
     if size is None or size >= 8 or not setup.batch_normed or frozen:
         return None
+    fix = larger_batches(setup, size)
     return Found(
         f"batch norm takes its statistics from {size} image{'s' if size > 1 else ''}",
-        {"batch_size": size},
+        {"batch_size": size, "proposed": of_batches(fix, BATCH)},
         cost=10.0 if size < 3 else 4.0,
         place=setup.train.place if setup.train is not None else None,
-        fix=larger_batches(setup, size),
+        fix=fix,
     )
 
 
@@ -123,12 +125,12 @@ def tiny_batches(setup: Setup) -> Found | None:
 def unnormed(setup: Setup) -> Found | None:
     """Eight or more convolutions without any normalisation, with a signal that fades or a rate that is too high for it.
 
-    Speaks where the signal or its gradient changes by more than a hundred times between first and last convolution
-    at the start, or where SGD's rate is above 0.03. A network whose own initialisation keeps its signal is left
-    alone, and so are those with skips that were made to do without norms.
+    Speaks where the signal changes by more than a hundred times between first and last convolution at the start, or
+    where SGD's rate is above 0.03. Networks with skips that were made to do without norms are left alone: their
+    branches end in learned scalars (Fixup, SkipInit, NF-nets) or begin at zero.
     """
     network = setup.network
-    if network is None or network.norms or network.attention or len(network.convolutions) < 8:
+    if network is None or network.norms or network.attention or len(network.convolutions) < 8 or _meant(setup):
         return None
     first, last = network.convolutions[0], network.convolutions[-1]
     fades = _ratio(last.spread, first.spread)
@@ -143,6 +145,18 @@ def unnormed(setup: Setup) -> Found | None:
         cost=60.0 if high else 20.0,
         fix=norms(setup, "a norm behind each convolution", activations=False),
     )
+
+
+def _meant(setup: Setup) -> bool:
+    """Whether the branches of a network with skips are kept small in another way than by norms."""
+    start = setup.pristine if setup.pristine is not None else setup.model
+    if setup.network is None or setup.network.graph["AddBackward0"] < 2 or start is None:
+        return False
+    layers = (nn.PReLU, nn.Conv2d, nn.Linear)  # theirs are slopes and biases
+    others = [one for one in start.modules() if not isinstance(one, layers)]
+    scalars = [p for one in others for p in one.parameters(recurse=False) if p.numel() == 1]
+    zeros = [one for one in start.modules() if isinstance(one, nn.Conv2d) and not one.weight.any()]
+    return max(len(scalars), len(zeros)) >= 2
 
 
 @check("AR111", "gradients that vanish", grade="error", kind="C21", cost=(10, 85), source="estimate of the catalogue")

@@ -6,6 +6,7 @@ import re
 
 from lowres.doctor.calls import called, last_name
 from lowres.doctor.findings import Fix, Found, Place, check
+from lowres.doctor.proposals import number, of_sgd
 from lowres.doctor.remedies.optimizers import decoupled, in_sgd_s_place
 from lowres.doctor.remedies.places import Made, optimizer_made
 from lowres.doctor.remedies.scopes import home, known, spell
@@ -38,17 +39,25 @@ def _declared(source: Source, pattern: re.Pattern[str]) -> list[tuple[str, int, 
         if isinstance(node, ast.Call):
             if called(node) != "add_argument":
                 continue
-            names = [str(one.value).lstrip("-").replace("-", "_") for one in node.args if isinstance(one, ast.Constant)]
             default = next((k.value for k in node.keywords if k.arg == "default"), None)
-            named = next((name for name in names if pattern.match(name)), None)
-            if named:
-                found.append((named, node.lineno, _literal(default)))
+            if pattern.match(_destination(node)):
+                found.append((_destination(node), node.lineno, _literal(default)))
             continue
         assert isinstance(node, ast.Assign | ast.AnnAssign)
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         named_targets = [last_name(one) for one in targets if isinstance(one, ast.Name | ast.Attribute)]
         found += [(name, node.lineno, _literal(node.value)) for name in named_targets if pattern.match(name)]
     return found
+
+
+def _destination(call: ast.Call) -> str:
+    """The name under which an `add_argument` is read: its `dest`, else its first long option, else its first."""
+    given = next((one.value for one in call.keywords if one.arg == "dest"), None)
+    if given is not None:
+        return str(_literal(given) or "")
+    names = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    chosen = next((name for name in names if name.startswith("--")), names[0] if names else "")
+    return chosen.lstrip("-").replace("-", "_")
 
 
 def _literal(node: ast.AST | None) -> object:
@@ -60,8 +69,13 @@ def _reads(source: Source, name: str) -> bool:
     for node in source.nodes(ast.Name, ast.Attribute):
         if last_name(node) == name and isinstance(getattr(node, "ctx", None), ast.Load) and not _printed(node):
             return True
-    texts = [n.value for n in source.nodes(ast.Constant) if isinstance(n, ast.Constant) and n.value == name]
-    return any(texts) or any("**vars(" in line or "**args" in line for line in source.lines)
+    texts = [n for n in source.nodes(ast.Constant) if n.value == name and not _is_destination(n)]
+    return bool(texts) or any("**vars(" in line or "**args" in line for line in source.lines)
+
+
+def _is_destination(node: ast.Constant) -> bool:
+    around = parent(node)
+    return isinstance(around, ast.keyword) and around.arg == "dest"
 
 
 def _printed(node: ast.AST) -> bool:
@@ -94,12 +108,7 @@ def _named(built: Made, unused: tuple[Source, int, str, object]) -> str | None:
     if not _is_argument(source, name):
         return name if known(source, name, built.call) else None
     # Whatever other arguments of the command line are read from there: args, self.args, config.
-    arguments = {
-        str(one.value).lstrip("-").replace("-", "_")
-        for call in source.calls("add_argument")
-        for one in call.args
-        if isinstance(one, ast.Constant)
-    }
+    arguments = {_destination(call) for call in source.calls("add_argument")}
     read = [one for one in source.nodes(ast.Attribute) if one.attr in arguments]
     read.sort(key=lambda one: home(one) is not home(built.call))
     return next((f"{ast.unparse(one.value)}.{name}" for one in read if known(source, one.value, built.call)), None)
@@ -130,19 +139,26 @@ def no_decay(setup: Setup) -> Found | None:
         f"{unused[2]}{f' = {declared}' if declared else ''} is declared and reaches no optimizer"
         if unused is not None
         else "no weight decay",
-        {"weight_decay": 0.0, "declared": unused is not None, "declared_value": unused[3] if unused else None},
+        {
+            "weight_decay": 0.0,
+            "declared": unused is not None,
+            "declared_value": unused[3] if unused else None,
+            "proposed": {"weight_decay": _figure(unused) or 5e-4}
+            | ({"optimizer": "AdamW"} if setup.algorithm == "Adam" else {}),
+        },
         cost=1.5,
         place=Place(unused[0].path, unused[1]) if unused is not None else setup.optimizer_place,
         fix=_pass_it(setup, "weight_decay", "5e-4", unused),
     )
 
 
+def _figure(unused: tuple[Source, int, str, object] | None) -> float | None:
+    """The value of a declared hyper-parameter, if that is a number."""
+    return number(unused[3]) if unused is not None else None
+
+
 def _is_argument(source: Source, name: str) -> bool:
-    return any(
-        called(call) == "add_argument"
-        and any(isinstance(a, ast.Constant) and str(a.value).lstrip("-").replace("-", "_") == name for a in call.args)
-        for call in source.calls("add_argument")
-    )
+    return any(_destination(call) == name for call in source.calls("add_argument"))
 
 
 SQUARE = re.compile(r"\*\*\s*2\b")
@@ -179,18 +195,25 @@ def no_momentum(setup: Setup) -> Found | None:
     unused = declared_unused(setup, "momentum")
     low = setup.rates.peak <= 0.02
     short = (setup.epochs or 100) <= 30
+    fix, rate = _with_momentum(setup, unused)
     return Found(
         (f"{unused[2]} is declared and reaches no optimizer: " if unused is not None else "")
         + f"SGD without momentum at a rate of {setup.rates.peak:g}",
-        {"momentum": 0.0, "rate": setup.rates.peak, "epochs": setup.epochs, "declared": unused is not None},
+        {
+            "momentum": 0.0,
+            "rate": setup.rates.peak,
+            "epochs": setup.epochs,
+            "declared": unused is not None,
+            "proposed": {"momentum": _figure(unused) or 0.9} | ({"lr": rate} if rate is not None else {}),
+        },
         cost=9.0 if low and short else 6.0 if low else 4.0,
         place=setup.optimizer_place,
-        fix=_with_momentum(setup, unused),
+        fix=fix,
     )
 
 
-def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None) -> Fix:
-    """Momentum passed; a rate that is too low even with it is set as well."""
+def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None) -> tuple[Fix, float | None]:
+    """Momentum passed; a rate that is too low even with it is set as well, and returned."""
     from lowres.doctor.checks.rate import customary, sensible, set_rate
 
     fix = _pass_it(setup, "momentum", "0.9", unused)
@@ -199,11 +222,11 @@ def _with_momentum(setup: Setup, unused: tuple[Source, int, str, object] | None)
     vars(pace)["groups"] = [group | {"momentum": 0.9} for group in setup.groups]
     prior, best = sensible(pace), customary(pace)
     if built is None or rates is None or prior is None or best is None or rates.peak > 0.25 * prior[0]:
-        return fix
+        return fix, None
     rate = set_rate(setup, best)
     if not fix.edits or not rate.edits:
-        return fix
-    return built.source.fix(f"{fix.title}, and {rate.title}", *fix.edits, *rate.edits)
+        return fix, None
+    return built.source.fix(f"{fix.title}, and {rate.title}", *fix.edits, *rate.edits), best
 
 
 @check(
@@ -223,12 +246,14 @@ def adam_l2(setup: Setup) -> Found | None:
     decay = max((float(one.get("weight_decay") or 0) for one in setup.groups), default=0.0)
     if setup.algorithm != "Adam" or decay < 1e-5 or group.get("decoupled_weight_decay"):
         return None
+    sgd = in_sgd_s_place(setup, always=True)
+    own = {"optimizer": "AdamW", "weight_decay": decay if decay >= 0.01 else 0.05}
     return Found(
         f"Adam's weight decay of {decay:g} goes through its gradients",
-        {"weight_decay": decay},
+        {"weight_decay": decay, "proposed": of_sgd(setup, sgd) if sgd is not None else own},
         cost=1.5,
         place=setup.optimizer_place,
-        fix=in_sgd_s_place(setup, always=True) or decoupled(setup, decay),
+        fix=sgd or decoupled(setup, decay),
     )
 
 
@@ -265,12 +290,14 @@ def dead(setup: Setup) -> Found | None:
         if unused is None:
             continue
         source, line, name, value = unused
+        fix = _use(setup, option, unused)
         return Found(
             f"{name}{f' = {value}' if value is not None else ''} is declared and never read",
-            {"name": name, "value": value},
+            {"name": name, "value": value}
+            | ({"proposed": {option: _figure(unused)}} if fix.edits and _figure(unused) is not None else {}),
             cost=0.5,
             place=Place(source.path, line),
-            fix=_use(setup, option, unused),
+            fix=fix,
         )
     return None
 

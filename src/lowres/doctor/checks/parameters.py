@@ -8,19 +8,28 @@ from torch import nn
 from lowres.doctor.calls import argument, called, last_name
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.patching.edits import Edit
-from lowres.doctor.remedies.forward import made_once, registered, sources
+from lowres.doctor.remedies.forward import made_once, registered
+from lowres.doctor.remedies.layers import sources
 from lowres.doctor.remedies.places import Made, optimizer_made
 from lowres.doctor.remedies.scopes import known
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 
 
-@check("TR511", "parameters outside of the optimizer", grade="error", kind="C13", cost=(5, 80), source="public cases")
+@check(
+    "TR511",
+    "parameters outside of the optimizer",
+    grade="error",
+    kind="C13",
+    cost=(3, 80),
+    source="public cases; 3 are an estimate of a linear probe",
+)
 def outside(setup: Setup) -> Found | None:
     """Parameters that want gradients are in no group of any optimizer, or the optimizer holds others in their place.
 
     Compared by identity. A layer that was exchanged after the optimizer was built leaves the old one in it: the new
-    one stays as it was drawn.
+    one stays as it was drawn. Where weights were loaded and the last layer is trained, the others are left out by
+    choice (a linear probe), and it is a note: small images gain from training all layers.
     """
     if setup.model is None or setup.optimizer is None:
         return None
@@ -34,16 +43,19 @@ def outside(setup: Setup) -> Found | None:
     stale = sum(id(p) not in own for group in setup.optimizer.param_groups for p in group["params"])
     share = sum(p.numel() for _, p in missing) / max(sum(p.numel() for _, p in named), 1)
     first = missing[0][0].rpartition(".")[0] or missing[0][0]
+    probe = bool(setup.pretrained) and not stale and id(named[-1][1]) in held
     return Found(
         f"{len(missing)} parameters ({first}{', ...' if len(missing) > 2 else ''}) are in no optimizer: they stay as "
-        f"they were drawn" + (f"; it holds {stale} that the network no longer has" if stale else ""),
+        f"they were {'loaded' if probe else 'drawn'}"
+        + (f"; it holds {stale} that the network no longer has" if stale else ""),
         {
             "parameters": len(missing),
             "share": share,
             "held_and_gone": stale,
             "names": [name for name, _ in missing[:8]],
         },
-        cost=10.0 if share < 0.5 else 40.0,
+        cost=3.0 if probe else 10.0 if share < 0.5 else 40.0,
+        grade="note" if probe else "error",
         place=setup.optimizer_place,
         fix=_all_in(setup, [name for name, _ in missing], stale),
     )
@@ -180,8 +192,8 @@ def in_forward(setup: Setup) -> Found | None:
     "frozen, though drawn at random",
     grade="error",
     kind="C13",
-    cost=(20, 70),
-    source="public cases: a frozen random backbone",
+    cost=(3, 70),
+    source="public cases: a frozen random backbone; 3 are an estimate of a linear probe",
 )
 def frozen(setup: Setup) -> Found | None:
     """More than half of the network is frozen though no pretrained weights were loaded.

@@ -4,6 +4,7 @@ import math
 
 from lowres.doctor.calls import argument
 from lowres.doctor.findings import Fix, Found, check
+from lowres.doctor.proposals import of_sgd
 from lowres.doctor.remedies.optimizers import in_sgd_s_place
 from lowres.doctor.remedies.places import given, loader_made, optimizer_made
 from lowres.doctor.remedies.schedules import schedule_made
@@ -77,9 +78,9 @@ def set_rate(setup: Setup, rate: float) -> Fix:
 def too_high(setup: Setup) -> Found | None:
     """The highest rate of the schedule is beyond what this optimizer bears.
 
-    A warning at three times the usual range (twice for pretrained weights), an error at ten times, or where the
-    observed steps made the loss infinite or multiplied it by ten. The range is scaled with the batch and with
-    momentum. The rate is taken after warm-up, at its peak.
+    A warning at three times the top of the usual range (twice for pretrained weights); an error at ten times, or
+    where the loss moreover became infinite or ten times as large in the observed steps. The range is scaled with the
+    batch and with momentum. The rate is taken after warm-up, at its peak.
     """
     prior, rates = sensible(setup), setup.rates
     if prior is None or rates is None:
@@ -90,6 +91,7 @@ def too_high(setup: Setup) -> Found | None:
     burst = bool(losses) and (not all(map(math.isfinite, losses)) or max(losses) > 10 * max(losses[0], 1.0))
     if factor < (2.0 if setup.pretrained else 3.0):
         return None
+    sgd, best = in_sgd_s_place(setup), customary(setup) or high
     return Found(
         f"a rate of {rates.peak:g} is {factor:.0f} times what {setup.algorithm} bears here"
         + (f"; the loss went from {losses[0]:.3g} to {max(losses):.3g} in {len(losses)} steps" if burst else ""),
@@ -99,20 +101,21 @@ def too_high(setup: Setup) -> Found | None:
             "usual_to": high,
             "loss_first": losses[:1],
             "loss_highest": max(losses, default=None),
+            "proposed": of_sgd(setup, sgd) if sgd is not None else {"lr": best},
         },
         cost=80.0 if factor >= 10 or burst else 15.0 if not setup.pretrained else 8.0,
-        grade="error" if factor >= 10 else "warning",
+        grade="error" if factor >= 10 or burst else "warning",
         place=setup.optimizer_place,
-        fix=in_sgd_s_place(setup) or set_rate(setup, customary(setup) or high),
+        fix=sgd or set_rate(setup, best),
     )
 
 
 @check("LR102", "rate too low", grade="warning", kind="C04", cost=(5, 40), source=PRIOR + "; 6 points for a tenth")
 def too_low(setup: Setup) -> Found | None:
-    """The highest rate of the schedule is a fifth of the usual range or less.
+    """The highest rate of the schedule is a quarter of where the usual range begins, or less.
 
-    The range is scaled with the batch. Plain SGD without momentum at a tenth of its rate is TR502's. Networks whose
-    backbone is frozen, and long trainings of hundreds of epochs, bear less and need half of that to speak.
+    The range is scaled with the batch, and begins lower for pretrained weights and without norms. SGD with little or
+    no momentum is TR502's.
     """
     prior, rates = sensible(setup), setup.rates
     if prior is None or rates is None or (setup.algorithm == "SGD" and setup.momentum < 0.5):
@@ -121,12 +124,13 @@ def too_low(setup: Setup) -> Found | None:
     factor = rates.peak / low
     if factor > 0.25:
         return None
+    best = customary(setup) or low
     return Found(
         f"a rate of {rates.peak:g} at its highest: usual are {low:g} to {high:g}",
-        {"rate": rates.peak, "usual_from": low, "usual_to": high},
+        {"rate": rates.peak, "usual_from": low, "usual_to": high, "proposed": {"lr": best}},
         cost=35.0 if factor < 0.03 else 8.0,
         place=setup.optimizer_place,
-        fix=set_rate(setup, customary(setup) or low),
+        fix=set_rate(setup, best),
     )
 
 
@@ -141,9 +145,9 @@ def too_low(setup: Setup) -> Found | None:
 def batch(setup: Setup) -> Found | None:
     """Batches so large that an epoch has few steps, at a rate that suited small ones.
 
-    Speaks where a batch is more than 2 % of the data and an epoch has fewer than 60 steps, with a rate that was not
-    scaled along (below 0.2 per 1024 images for SGD). LARS and LAMB are left alone, and data sets of fewer than 5,000
-    images.
+    Speaks where a batch is 2 % of the data or more and an epoch has fewer than 60 steps. Silent where SGD's rate was
+    scaled along (0.1 for every 128 images, in batches of at most 1024; no other rate is looked at), where the
+    training has more than 20,000 steps, for LARS and LAMB, and for data sets of fewer than 5,000 images.
     """
     train, steps, rates = setup.train, setup.steps_per_epoch, setup.rates
     if train is None or not train.batch_size or not steps or not train.size or rates is None or train.size < 5000:
@@ -155,20 +159,30 @@ def batch(setup: Setup) -> Found | None:
     total = steps * (setup.epochs or 0)
     if setup.epochs and total > 20_000:
         return None
+    size = _suited(setup)
     return Found(
         f"batches of {train.batch_size} leave {steps} steps an epoch" + (f", {total:,} in all" if total else ""),
-        {"batch_size": train.batch_size, "steps_per_epoch": steps, "steps": total or None, "rate": rates.peak},
+        {
+            "batch_size": train.batch_size,
+            "steps_per_epoch": steps,
+            "steps": total or None,
+            "rate": rates.peak,
+            "proposed": {"batch_size": size},
+        },
         cost=8.0,
         place=train.place,
-        fix=_smaller_batches(setup),
+        fix=_smaller_batches(setup, size),
     )
 
 
-def _smaller_batches(setup: Setup) -> Fix:
+def _suited(setup: Setup) -> int:
     """The batch that the rate suits, 64 to 512; the rate stays as it is unless that batch bears less."""
     peak = setup.rates.peak if setup.rates is not None else 0.1
     images = 128 * peak / 0.1 if setup.algorithm == "SGD" else 128
-    size = 2 ** round(math.log2(min(max(images, 64), 512)))
+    return int(2 ** round(math.log2(min(max(images, 64), 512))))
+
+
+def _smaller_batches(setup: Setup, size: int) -> Fix:
     title, built = f"batches of {size}", loader_made(setup)
     value = argument(built.call, "batch_size") if built is not None else None
     old = setup.train.batch_size if setup.train is not None else None

@@ -55,7 +55,7 @@ def averaged(setup: Setup) -> bool:
     return bool(names & set(AVERAGING)) or any(name.lower().startswith(("ema_", "swa_")) for name in names)
 
 
-@check("LR103", "no schedule", grade="warning", kind="C02", cost=(3, 8), source=MEASURED)
+@check("LR103", "no schedule", grade="warning", kind="C02", cost=(2.5, 8), source=MEASURED)
 def none(setup: Setup) -> Found | None:
     """The rate is the same from the first step to the last.
 

@@ -159,10 +159,14 @@ def of_the_weights(setup: Setup) -> Found | None:
     """Pretrained weights get images that are normalised otherwise than those they were trained on.
 
     ImageNet's constants are expected of torchvision's weights. The data's own constants shift them by less than a
-    third of a deviation, and are left alone where all layers are trained; unnormalised pixels are not.
+    third of a deviation, and are left alone where all layers are trained; unnormalised pixels are not. Where no
+    transform tells the constants, pixels below zero show that something normalises them: a data set, or the network
+    before its first layer.
     """
     train = setup.train
     if not setup.pretrained or train is None or in_loop(setup) or setup.pretrained.startswith("timm"):
+        return None
+    if train.constants is None and _centred(setup, train):
         return None
     mean, std = train.constants or ((0.0,) * 3, (1.0,) * 3)
     if len(mean) != 3:
@@ -179,6 +183,12 @@ def of_the_weights(setup: Setup) -> Found | None:
         place=train.place,
         fix=statistics_of_the_weights(setup, train),
     )
+
+
+def _centred(setup: Setup, train: Pipeline) -> bool:
+    """Whether training images or what the first layer gets of them lie below zero, as pixels never do; or unknown."""
+    first = setup.network.layers[0].least if setup.network is not None and setup.network.layers else 0.0
+    return train.channels is None or min(train.channels[2], first) < -0.05
 
 
 @check(

@@ -31,13 +31,13 @@ def _takes(source: Source, a: Edit, b: Edit) -> bool:
     other = _territory(source, b) or b.span
     if not (own[:2] <= other[:2] and other[2:] <= own[2:]):
         return False
-    beside = b.kind in INSERTIONS or (b.kind == "wrapped" and a.kind not in OF_STATEMENTS)
+    beside = b.kind in INSERTIONS or (b.kind == "wrapped" and a.kind not in (*OF_STATEMENTS, "element_removed"))
     return own != other if beside else True
 
 
 def _territory(source: Source, edit: Edit) -> Span | None:
     """The code that an edit does away with; None where it only adds."""
-    if edit.kind in ("replaced", "rewritten", "removed"):
+    if edit.kind in ("replaced", "rewritten", "removed", "element_removed"):
         return edit.span
     if edit.kind in ("keyword", "keyword_removed"):
         for call in source.nodes(ast.Call):

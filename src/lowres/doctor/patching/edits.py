@@ -10,6 +10,7 @@ Kind = Literal[
     "wrapped",
     "element_before",
     "element_after",
+    "element_removed",
     "rewritten",
     "removed",
     "before",
@@ -29,8 +30,8 @@ class Edit:
     Attributes:
         kind: Of an expression: "keyword" (sets an argument of a call), "keyword_removed", "replaced", "wrapped" (by
             `code`, in which {} stands for it), "element_before" and "element_after" (puts elements beside it, in
-            the list that it is in). Of a statement: "rewritten", "removed", "before" and "after" (puts statements
-            beside it), "imported" (puts an import behind it; without a place, first in the file).
+            the list that it is in), "element_removed". Of a statement: "rewritten", "removed", "before" and "after"
+            (puts statements beside it), "imported" (puts an import behind it; without a place, first in the file).
         line: Where the expression or statement begins, counting from 1.
         column: There, in characters, counting from 0.
         end_line: Where it ends.

@@ -1,4 +1,4 @@
-"""Arguments and elements put beside others, on lines of their own where their neighbours are."""
+"""Arguments and elements put beside others or taken out, on lines of their own where their neighbours are."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +39,7 @@ def without_keyword(call: cst.Call, name: str) -> cst.Call:
 
 
 def with_elements(node: Any, edits: Mapping[int, Sequence[Edit]]) -> Any:
-    """A list, tuple or set with elements put beside others.
+    """A list, tuple or set with elements put beside others, or without some.
 
     Args:
         node: The list.
@@ -48,11 +48,13 @@ def with_elements(node: Any, edits: Mapping[int, Sequence[Edit]]) -> Any:
     left, right = ("lbrace", "rbrace") if isinstance(node, cst.Set) else ("lbracket", "rbracket")
     opening = getattr(node, left).whitespace_after if hasattr(node, left) else NONE
     made: list[Any] = []
+    gone: list[int] = []
     for i, element in enumerate(node.elements):
         before = [e for edit in edits.get(i, ()) if edit.kind == "element_before" for e in _elements(edit.code)]
         after = [e for edit in edits.get(i, ()) if edit.kind == "element_after" for e in _elements(edit.code)]
         above = _line_of(node.elements[i - 1].comma.whitespace_after if i else opening)
         made += [one.with_changes(comma=cst.Comma(whitespace_after=above or BLANK)) for one in before]
+        gone += [len(made)] if any(edit.kind == "element_removed" for edit in edits.get(i, ())) else []
         made.append(element)
         if after and i < len(node.elements) - 1:
             below = _line_of(element.comma.whitespace_after)
@@ -68,7 +70,54 @@ def with_elements(node: Any, edits: Mapping[int, Sequence[Edit]]) -> Any:
             made[-1] = element.with_changes(comma=cst.Comma(whitespace_after=between))
             made += [one.with_changes(comma=cst.Comma(whitespace_after=above or BLANK)) for one in after[:-1]]
             made.append(after[-1].with_changes(comma=trailing))
-    return node.with_changes(elements=made)
+    node = node.with_changes(elements=made)
+    for i in reversed(gone):
+        node = _without_element(node, i, left, right)
+    return node
+
+
+def _without_element(node: Any, i: int, left: str, right: str) -> Any:
+    """A list without an element and the comment on its line; comments of its neighbours stay."""
+    elements = list(node.elements)
+    out = elements.pop(i)
+    bracketed = hasattr(node, left)
+    if i < len(elements):
+        after = out.comma.whitespace_after
+        if i:
+            comma = elements[i - 1].comma
+            elements[i - 1] = elements[i - 1].with_changes(
+                comma=comma.with_changes(whitespace_after=_joined(comma.whitespace_after, after))
+            )
+        elif bracketed:
+            opening = getattr(node, left)
+            node = node.with_changes(
+                **{left: opening.with_changes(whitespace_after=_joined(opening.whitespace_after, after))}
+            )
+    elif elements:
+        before = elements[-1].comma.whitespace_after
+        elements[-1] = elements[-1].with_changes(comma=out.comma)
+        if bracketed:
+            closing = getattr(node, right)
+            space = closing.whitespace_before
+            if isinstance(space, cst.ParenthesizedWhitespace) or _commented(before):
+                space = _joined(before, space)
+            node = node.with_changes(**{right: closing.with_changes(whitespace_before=space)})
+    return node.with_changes(elements=elements)
+
+
+def _commented(space: Spaced) -> bool:
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return False
+    return space.first_line.comment is not None or any(line.comment is not None for line in space.empty_lines)
+
+
+def _joined(before: Spaced, after: Spaced) -> Spaced:
+    """The space between what stood before and after an element that is gone."""
+    if not isinstance(after, cst.ParenthesizedWhitespace):
+        return before
+    if not isinstance(before, cst.ParenthesizedWhitespace):
+        return after
+    return after.with_changes(first_line=before.first_line, empty_lines=[*before.empty_lines, *after.empty_lines])
 
 
 def _elements(code: str) -> list[cst.Element]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lowres.doctor.findings import Finding
@@ -11,7 +10,7 @@ from lowres.doctor.proof.jobs import Crew, Job, Result, Shelf, Standing, Tell
 from lowres.doctor.proof.plan import Pace, Proxy
 from lowres.doctor.proof.shortening import shorten, shorten_arguments
 from lowres.doctor.proof.variants import Unproved, variant
-from lowres.doctor.source import read
+from lowres.doctor.source import Source
 from lowres.errors import UserError
 
 TRIED = Proxy(images=32, epochs=1, test=32, batch=16)
@@ -27,14 +26,15 @@ class Case:
     """What is being proved, and what is known so far.
 
     Attributes:
-        script: The program.
+        source: The program, as it was when the proof began.
         arguments: Of its command line.
         findings: Whose fixes are tried, by code.
         whole: Images of its training set.
         batch: Images of its batches.
         epochs: That it is meant to train for.
         base_request: What all trials are asked.
-        deadline: Of the budget, by `time.monotonic`.
+        deadline: By which trials should be over, by `time.monotonic`.
+        end: Of the budget, at which those that are not are ended.
         began: When the proof did.
         tell: Hears where it stands.
         crew: Runs trials.
@@ -44,7 +44,7 @@ class Case:
         results: Of trials.
     """
 
-    script: Path
+    source: Source
     arguments: list[str]
     findings: dict[str, Finding]
     whole: int
@@ -52,6 +52,7 @@ class Case:
     epochs: int | None
     base_request: dict[str, Any]
     deadline: float
+    end: float
     began: float
     tell: Tell
     crew: Crew
@@ -64,7 +65,7 @@ class Case:
     def request(self, job: Job) -> dict[str, Any]:
         """What a trial is asked."""
         if job.codes not in self._texts:
-            self._texts[job.codes] = variant(read(self.script), [self.findings[code] for code in job.codes])
+            self._texts[job.codes] = variant(self.source, [self.findings[code] for code in job.codes])
         text = self._texts[job.codes]
         arguments, short = self.arguments, False
         if self.follows and self.epochs:
@@ -100,7 +101,7 @@ class Case:
         self.tell(Standing(0, len(jobs), self.left, stage))
         estimates = [self.pace(job.codes).seconds(job.proxy) if self.paces else 1.0 for job in jobs]
         requests = [self.request(job) for job in jobs]
-        self.crew.run(requests, estimates, deadline or self.deadline, heard, fresh)
+        self.crew.run(requests, estimates, deadline or self.deadline, self.end, heard, fresh)
 
     def pace(self, codes: tuple[str, ...]) -> Pace:
         """A variant's; of one that was not measured, its last relative's."""
@@ -125,11 +126,11 @@ class Case:
         return (self.kept.get(self._decision(what)) or {"made": None})["made"]
 
     def _decision(self, what: str) -> dict[str, Any]:
-        return self.base_request | {"source": read(self.script).text, "arguments": self.arguments, "decision": what}
+        return self.base_request | {"source": self.source.text, "arguments": self.arguments, "decision": what}
 
     @property
     def left(self) -> float:
-        """Seconds until the budget ends."""
+        """Seconds until trials should be over."""
         return max(0.0, self.deadline - time.monotonic())
 
     def figures(self) -> dict[tuple[tuple[str, ...], int, Proxy], float]:
@@ -154,17 +155,19 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
         result = case.results.pop(job, {"problem": "takes too long"})
     if result["problem"] or not result["images"]:
         problem = result["problem"] or "no network was seen to train on its loader"
-        raise UserError(f"{case.script} fails in a short training, so --prove cannot try its fixes: {problem}")
+        raise UserError(f"{case.source.path} fails in a short training, so --prove cannot try its fixes: {problem}")
     if result["made_up"]:
         raise UserError("the images are not here, and stand-ins prove nothing: --data-dir names their folder")
     base = case.paces[()] = _pace(result)
     plain = Job((), 0, TASTED)  # a first step is slower than others: it is compared with its like
     jobs = [Job((code,), 0, TASTED) for code in case.findings]
-    case.run([plain, *jobs], "measuring the fixes' paces", time.monotonic() + max(20.0, 0.35 * case.left), fresh)
+    seconds = min(case.left, max(20.0, 0.35 * case.left))
+    case.run([plain, *jobs], "measuring the fixes' paces", time.monotonic() + seconds, fresh)
     known = case.results.pop(plain, None)
+    compares = known is not None and not known["problem"] and known["images"] > 0
     for one in jobs:
         taste = case.results.pop(one, None)
-        if taste is None or known is None or not known["images"]:  # there was no time to measure it
+        if taste is None or ("images" not in taste and not compares):  # there was no time to measure it
             case.paces[one.codes] = base
             continue
         if taste["problem"] or not taste["images"]:
@@ -172,13 +175,17 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
             finding = case.findings.pop(one.codes[0])
             unproved.append(Unproved(finding.code, finding.fix.title if finding.fix else finding.title, why))
             continue
-        ratio = taste["train_seconds"] / taste["images"] / (known["train_seconds"] / known["images"])
+        ratio = _train(taste) / _train(known) if known is not None and compares else 1.0
         case.paces[one.codes] = base.slower(ratio if ratio > ALIKE else 1.0)
     case.results.clear()
 
 
+def _train(result: Result) -> float:
+    """Seconds that training takes an image."""
+    return float(result["train_seconds"] / max(1, result["images"]))
+
+
 def _pace(result: Result) -> Pace:
-    train = result["train_seconds"] / max(1, result["images"])
     evaluate = result["evaluate_seconds"] / max(1, result["evaluated"])
     busy = result["train_seconds"] + result["evaluate_seconds"]
-    return Pace(max(0.2, result["seconds"] - busy), train, evaluate)
+    return Pace(max(0.2, result["seconds"] - busy), _train(result), evaluate)

@@ -37,7 +37,6 @@ class Pass:
         training: Whether the network was in training mode at the last batch.
         alike: Whether the network was given the loader's images as they were.
         steps: Of optimizers, since the program began, when the pass ended.
-        rate: Of the optimizer that stepped last.
         seconds: It took.
         ended: Whether the loader was read to its end.
     """
@@ -50,7 +49,6 @@ class Pass:
     training: bool = False
     alike: bool = True
     steps: int = 0
-    rate: float | None = None
     seconds: float = 0.0
     ended: bool = False
 
@@ -86,7 +84,6 @@ class Follower(Recorder):
         self._seed, self._cutter, self._epochs = seed, cutter, epochs
         self._draws = InitialDraws(seed)
         self._pass: Pass | None = None
-        self._rate: float | None = None
         self._begun: Counter[bool] = Counter()
 
     def __enter__(self) -> Self:
@@ -132,7 +129,7 @@ class Follower(Recorder):
                 yield batch
             this.ended = True
         finally:
-            this.seconds, this.steps, this.rate = time.perf_counter() - began, self.steps, self._rate
+            this.seconds, this.steps = time.perf_counter() - began, self.steps
 
     def _loader_init(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def init(loader: DataLoader[Any], *args: Any, **kwargs: Any) -> None:
@@ -184,7 +181,6 @@ class Follower(Recorder):
 
     def _after_step(self, item: Optimizer, args: Any, kwargs: Any) -> None:
         self.steps += 1
-        self._rate = float(item.param_groups[0]["lr"])
 
 
 def scores_of(output: Any) -> Tensor | None:

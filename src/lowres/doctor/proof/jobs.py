@@ -18,6 +18,8 @@ from lowres.errors import UserError
 from lowres.files import write_json
 
 Result = dict[str, Any]
+GRACE = 15.0
+"""Seconds that a trial may run beyond its deadline."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Standing:
     Attributes:
         done: Trials of this stage that are over.
         total: Of this stage.
-        left: Seconds until the budget ends.
+        left: Seconds until trials should be over.
         stage: What is being done, in a few words.
         line: What was just learned; "" for nothing.
     """
@@ -154,6 +156,7 @@ class Crew:
         requests: Sequence[dict[str, Any]],
         estimates: Sequence[float],
         deadline: float,
+        end: float,
         tell: Callable[[int, Result], None],
         fresh: bool = False,
     ) -> dict[int, Result]:
@@ -163,6 +166,7 @@ class Crew:
             requests: Of the trials.
             estimates: Seconds that each will take.
             deadline: By `time.monotonic`; what runs much longer is ended.
+            end: By which everything is, whatever it is.
             tell: Hears the place and the result of each trial as it ends.
             fresh: Run them also where their results are known.
 
@@ -181,7 +185,7 @@ class Crew:
                     tell(place, known)
                 elif time.monotonic() + estimates[place] <= deadline:
                     limit = max(3 * estimates[place] + 30, deadline - time.monotonic())
-                    limit = min(limit, max(10.0, deadline - time.monotonic() + 15))
+                    limit = min(limit, max(1.0, min(deadline + GRACE, end) - time.monotonic()))
                     under_way[self._pool.submit(self._one, requests[place], limit)] = place
             if not under_way:
                 continue

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 FORKS = hasattr(os, "fork")
-STARTING = 300.0
-"""Seconds by the clock that PyTorch may take to be imported, on a machine that others use as well."""
 
 
 def main() -> None:
@@ -96,7 +94,7 @@ class Worker:
 
         Args:
             request: See `trial.main`.
-            limit: Seconds by the clock after which it is ended.
+            limit: Seconds by the clock after which it is ended, with those that its process takes to start.
 
         Raises:
             Lost: There is no result.
@@ -136,18 +134,17 @@ class Worker:
         except (OSError, ValueError):
             self.stop()
             return "its process could not be started"
-        deadline = time.monotonic() + STARTING
+        deadline = time.monotonic() + limit
         while True:
             try:
                 line = self._lines.get(timeout=max(0.1, deadline - time.monotonic()))
             except queue.Empty:
                 began = self._trial is not None
                 self.stop()
-                return f"no result after {limit:.0f} s" if began else "its process did not start"
+                return f"no result after {limit:.0f} s" + ("" if began else ": its process did not start")
             word, _, value = line.partition(" ")
             if word == "pid":
                 self._trial = int(value)
-                deadline = time.monotonic() + limit
             elif word == "exit":
                 self._end_trial()  # processes that it left behind
                 return f"its process ended with {value.strip()}"

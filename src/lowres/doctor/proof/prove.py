@@ -6,11 +6,15 @@ add up. Each is looked at after a few seeds; what is decided gets no more of the
 training.
 """
 
+import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import torch
+
+import lowres
 from lowres.doctor.proof.case import Case, measure
 from lowres.doctor.proof.jobs import Crew, Tell, shelf
 from lowres.doctor.proof.rounds import concluded, planned, rounds
@@ -23,6 +27,8 @@ from lowres.ladder.duration import seconds_of
 
 FINEST = 15.0
 """Seconds, below which a budget is too small for anything."""
+RESERVE = 0.1
+"""Share of a budget for trials that take longer than they should, and for what is left to be measured at the end."""
 
 
 def prove_script(
@@ -73,6 +79,8 @@ def prove_script(
         "script": str(script),
         "home": str(Path.cwd()),
         "data_dir": str(data_dir.expanduser().resolve()) if data_dir else None,
+        "modules": _hashes(report.seen.get("modules", ())),
+        "versions": [torch.__version__, lowres.__version__],
         "whole": seen["images"],
         "seconds": seconds,
         "budget": seconds,
@@ -81,13 +89,14 @@ def prove_script(
     }
     crew = Crew(workers or min(2, os.cpu_count() or 1), kept)
     case = Case(
-        script,
+        source,
         list(arguments),
         {one.code: one for one in chosen},
         seen["images"],
         seen.get("batch_size") or 32,
         epochs,
         request,
+        began + (1 - RESERVE) * seconds,
         began + seconds,
         began,
         tell,
@@ -101,6 +110,12 @@ def prove_script(
         return concluded(case, steps, unproved, [note] if note else [])
     finally:
         crew.close()
+
+
+def _hashes(files: Iterable[str]) -> dict[str, str]:
+    """The contents of files, as what kept results are known by."""
+    found = {name: Path(name) for name in files}
+    return {name: hashlib.sha256(one.read_bytes()).hexdigest() for name, one in found.items() if one.is_file()}
 
 
 def _nothing(script: Path, unproved: Sequence[Unproved]) -> str:

@@ -71,30 +71,32 @@ def planned(case: Case, unproved: list[Unproved]) -> tuple[Chain, Proxy, int]:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{1.15 * seconds:.0f}s" if seconds < 100 else f"{1.15 * seconds / 60:.0f}m"
+    return f"{1.25 * seconds:.0f}s" if seconds < 100 else f"{1.25 * seconds / 60:.0f}m"
 
 
 def rounds(case: Case, chain: Chain, proxy: Proxy, seeds: int) -> list[Step]:
     """Runs trials until all is decided or the budget is spent; the fixes' verdicts, in their order."""
-    on = [proxy] * len(chain)
+    tried = [[proxy] for _ in chain]
     case.run(_jobs(chain, range(len(chain) + 1), range(seeds), proxy), f"first look, {proxy.words}")
     for number in range(1, 100):
         _learn(case)
-        undecided = [i for i in range(len(chain)) if not decided(_differences(case, chain, i, on[i]), seeds)]
+        on = [one[-1] for one in tried]
+        measured = [_differences(case, chain, i, on[i]) for i in range(len(chain))]
+        undecided = [i for i in range(len(chain)) if not decided(measured[i], seeds, len(tried[i]))]
         if not undecided or case.left < 1:
             break
         more = _more_seeds(case, chain, undecided, on, seeds)
         longer = _longer(case, chain, undecided, on, seeds, number)
-        if more and (longer is None or _suffices(case, chain, undecided, on, seeds)):
+        if more and (longer is None or _suffices(case, chain, undecided, tried, seeds)):
             case.run(more, "more seeds for what is undecided")
         elif longer is not None:
             for i in undecided:
-                on[i] = longer
+                tried[i].append(longer)
             ends = _ends(chain, undecided)
             case.run(_jobs(chain, ends, range(seeds), longer), f"a longer training, {longer.words}")
         else:
             break
-    return [_step(case, chain, i, on[i], seeds) for i in range(len(chain))]
+    return [_step(case, chain, i, tried[i], seeds) for i in range(len(chain))]
 
 
 def _jobs(chain: Chain, lengths: Sequence[int], seeds: Sequence[int], proxy: Proxy) -> list[Job]:
@@ -127,11 +129,11 @@ def _takes(case: Case, jobs: Sequence[Job]) -> float:
     return sum(case.pace(job.codes).seconds(job.proxy) for job in jobs) / case.crew.workers
 
 
-def _suffices(case: Case, chain: Chain, steps: Sequence[int], on: Sequence[Proxy], seeds: int) -> bool:
+def _suffices(case: Case, chain: Chain, steps: Sequence[int], tried: Sequence[Sequence[Proxy]], seeds: int) -> bool:
     """Whether the next look is likely to decide one of the steps."""
     for i in steps:
-        values = _differences(case, chain, i, on[i])
-        comparison = compared(values, seeds) if values else None
+        values = _differences(case, chain, i, tried[i][-1])
+        comparison = compared(values, seeds, len(tried[i])) if values else None
         if comparison is None or comparison.word == "no verdict":
             return True
         if comparison.more is not None and comparison.more <= next_look(seeds, len(values)) - len(values):
@@ -175,13 +177,13 @@ def _learn(case: Case) -> None:
         }
 
 
-def _step(case: Case, chain: Chain, i: int, proxy: Proxy, seeds: int) -> Step:
+def _step(case: Case, chain: Chain, i: int, tried: Sequence[Proxy], seeds: int) -> Step:
     finding = case.findings[chain[i]]
+    length = len(tried)
+    while length > 1 and not _differences(case, chain, i, tried[length - 1]):
+        length -= 1  # a longer training was begun, and not one pair of it ended
+    proxy = tried[length - 1]
     measured = _differences(case, chain, i, proxy)
-    if not measured:  # a longer training was begun, and not one pair of it ended
-        known = sorted({job.proxy for job in case.results}, key=lambda one: -one.passes)
-        proxy = next((one for one in known if _differences(case, chain, i, one)), proxy)
-        measured = _differences(case, chain, i, proxy)
     without = [
         one
         for job, one in case.results.items()
@@ -193,7 +195,7 @@ def _step(case: Case, chain: Chain, i: int, proxy: Proxy, seeds: int) -> Step:
         fmean(one["figure"] for one in without) if without else 0.0,
         100 / max((one["classes"] for one in without), default=10),
     )
-    return step_of(finding, measured, seeds, proxy, stand)
+    return step_of(finding, measured, seeds, proxy, stand, length)
 
 
 def concluded(case: Case, steps: list[Step], unproved: list[Unproved], notes: list[str]) -> Proof:
@@ -214,8 +216,8 @@ def concluded(case: Case, steps: list[Step], unproved: list[Unproved], notes: li
         case.paces.setdefault(kept, case.paces[chain])
         seeds = sorted(job.seed for job in case.results if not job.codes and job.proxy == proxy)
         jobs = [Job(kept, seed, proxy) for seed in seeds]
-        if _takes(case, jobs) <= case.left + 0.1 * (case.deadline - case.began):
-            case.run(jobs, "all fixes that pay, together", case.deadline + 0.1 * (case.deadline - case.began))
+        if _takes(case, jobs) <= case.end - time.monotonic():
+            case.run(jobs, "all fixes that pay, together", case.end)
     figures = case.figures()
     base = [figure for (codes, _, on), figure in figures.items() if not codes and on == proxy]
     gains = differences_of(figures, (), kept, proxy)

@@ -36,12 +36,10 @@ class Short:
     Attributes:
         text: Its source.
         found: Whether a number of epochs stood there to be changed.
-        scaled: Times of schedules that were scaled, as they stood there.
     """
 
     text: str
     found: bool
-    scaled: tuple[str, ...] = ()
 
 
 def shorten(text: str, whole: int, epochs: int) -> Short:
@@ -60,16 +58,14 @@ def shorten(text: str, whole: int, epochs: int) -> Short:
     for node in source.nodes(ast.Constant):
         if node.value == whole and type(node.value) is int and (node in bounds or _is_named(node)):
             changed[node] = str(epochs)
-    scaled: list[str] = []
     for node in _times(source):
         if node in changed or type(node.value) is not int:
             continue
         new = max(1, round(node.value * epochs / whole))
         if new != node.value:
             changed[node] = str(new)
-            scaled.append(source.segment(node))
     found = any(value == str(epochs) and node.value == whole for node, value in changed.items())
-    return Short(_replaced(text, changed), found, tuple(scaled))
+    return Short(_replaced(text, changed), found)
 
 
 def shorten_arguments(arguments: Sequence[str], whole: int, epochs: int) -> list[str]:
@@ -166,9 +162,9 @@ def _times(source: Source) -> Iterator[ast.Constant]:
 
 
 def _replaced(text: str, changed: dict[ast.Constant, str]) -> str:
-    lines = text.splitlines(keepends=True)
+    lines = text.split("\n")  # as the parser counts them: splitlines ends lines at form feeds, too
     for node in sorted(changed, key=lambda one: (one.lineno, one.col_offset), reverse=True):
         line = lines[node.lineno - 1].encode()
         end = node.end_col_offset or node.col_offset
         lines[node.lineno - 1] = (line[: node.col_offset] + changed[node].encode() + line[end:]).decode()
-    return "".join(lines)
+    return "\n".join(lines)

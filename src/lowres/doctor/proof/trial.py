@@ -62,14 +62,12 @@ def main(request_file: str, loaded: dict[str, Any] | None = None) -> None:
         confine(follower, home, scratch, notes)
         sys.path.insert(0, str(file.parent))
         with limited(request["seconds"]), printing(out / "printed") as printed:
-            problem, raised, ended = run(source, file, request["arguments"], printed)
+            problem, _, _ = run(source, file, request["arguments"], printed)
             if not problem and follower.trained():
                 follower.off = True
                 measured = measure(follower, request["test"])
     result = summary(follower, measured) | {
         "problem": problem,
-        "traceback": raised,
-        "ended": ended,
         "made_up": kitchen.made_up,
         "seconds": time.perf_counter() - began,
     }
@@ -87,16 +85,13 @@ def summary(follower: Follower, measured: Measured) -> dict[str, Any]:
         "figure_of": measured.what,
         "own": last.percent if last else None,
         "training": trained[-1].percent if trained else None,
-        "epochs": len(trained),
         "rounds": trained[0].rounds[0] if trained and trained[0].rounds else None,
-        "rates": [one.rate for one in trained],
         "steps": follower.steps,
         "classes": follower.classes,
         "images": sum(one.seen for one in trained),
         "train_seconds": sum(one.seconds for one in trained),
         "evaluated": sum(one.seen for one in evaluated) + measured.images,
         "evaluate_seconds": sum(one.seconds for one in evaluated) + measured.seconds,
-        "passes": [one.percent for one in evaluated],
     }
 
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from lowres.doctor.findings import Finding
 from lowres.doctor.proof.plan import Proxy
 from lowres.doctor.proof.variants import Unproved
-from lowres.ladder.statistics import Comparison, Sample, judge
+from lowres.ladder.looks import share
+from lowres.ladder.statistics import LEVEL, Comparison, Sample, judge
 
 MARGIN = 0.5
 """Points that are worth a change."""
@@ -99,14 +100,22 @@ class Proof:
         }
 
 
-def compared(differences: Sequence[float], seeds: int) -> Comparison | None:
-    """A fix's paired differences, judged by themselves; `seeds` of the first look."""
-    return judge([differences], MARGIN, first_look=seeds)[0]
+def compared(differences: Sequence[float], seeds: int, length: int = 1) -> Comparison | None:
+    """A fix's paired differences, judged by themselves.
+
+    A longer training is judged anew, so each spends a share of the level, as each look at it does of that share.
+
+    Args:
+        differences: By seed.
+        seeds: Of the first look.
+        length: Of the trainings that were tried for the fix, the how-manieth this is.
+    """
+    return judge([differences], MARGIN, LEVEL * share(length), first_look=seeds)[0]
 
 
-def decided(differences: Sequence[float], seeds: int) -> bool:
-    """Whether an interval excludes zero, or all that is worth telling."""
-    comparison = compared(differences, seeds)
+def decided(differences: Sequence[float], seeds: int, length: int = 1) -> bool:
+    """Whether an interval excludes zero, or all that is worth telling; see `compared`."""
+    comparison = compared(differences, seeds, length)
     return comparison is not None and comparison.word in ("pays", "harms", "no difference")
 
 
@@ -135,7 +144,9 @@ class Without:
         return ""
 
 
-def step_of(finding: Finding, differences: Sequence[float], seeds: int, proxy: Proxy, without: Without) -> Step:
+def step_of(
+    finding: Finding, differences: Sequence[float], seeds: int, proxy: Proxy, without: Without, length: int = 1
+) -> Step:
     """The verdict on a fix.
 
     A fix that gains pays. One that does not is withdrawn, unless it works late and the trainings were over before,
@@ -147,8 +158,9 @@ def step_of(finding: Finding, differences: Sequence[float], seeds: int, proxy: P
         seeds: Of the first look.
         proxy: On what they were measured.
         without: How far the trainings without it had come.
+        length: Of the trainings that were tried for it, the how-manieth this is.
     """
-    comparison = compared(differences, seeds) if differences else None
+    comparison = compared(differences, seeds, length) if differences else None
     word: Word = "undecided"
     verdict = "not measured" if comparison is None else "undecided"
     if comparison is not None and comparison.word == "pays":

@@ -12,16 +12,12 @@ from torch import nn
 from lowres.doctor.calls import argument, called, last_name
 from lowres.doctor.findings import Fix
 from lowres.doctor.patching.edits import Edit
+from lowres.doctor.remedies.layers import sources
 from lowres.doctor.remedies.places import declaration
 from lowres.doctor.remedies.scopes import home, known, owner, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, parent
 from lowres.doctor.trace import Event
-
-
-def sources(setup: Setup) -> list[Source]:
-    """All files of the user's."""
-    return [one for one in (setup.source, *setup.files.values()) if one is not None]
 
 
 def class_of(setup: Setup, module: nn.Module) -> tuple[Source, ast.ClassDef] | None:
@@ -296,26 +292,3 @@ def _widths(source: Source, width: int) -> Iterator[tuple[Source, ast.expr]]:
             layer = called(call).startswith(("Conv", "BatchNorm"))
             if named and not layer and isinstance(value, ast.Constant) and value.value == width:
                 yield source, value
-
-
-def undropped(setup: Setup) -> Fix | None:
-    """Dropout between convolutions taken out; that before a classifier stays."""
-    edits: list[tuple[Source, Edit]] = []
-    for source in sources(setup):
-        for call in source.calls("Dropout", "Dropout2d"):
-            around = statement(call)
-            if owner(call) is None or "Linear" in source.segment(around):
-                continue
-            p = argument(call, "p")
-            value = p if isinstance(p, ast.Constant) else declaration(source, p)
-            figure = value.value if value is not None else 0.5 if p is None else None
-            if not isinstance(figure, int | float) or figure < 0.4:
-                continue
-            appended = isinstance(around, ast.Expr) and isinstance(around.value, ast.Call)
-            if appended and isinstance(around, ast.Expr) and called(around.value) == "append":  # type: ignore[arg-type]
-                edits.append((source, source.removed(around)))
-            else:
-                edits.append((source, source.with_keyword(call, "p", "0.0")))
-    if not edits or len({one.path for one, _ in edits}) != 1:
-        return None
-    return edits[0][0].fix("no dropout between convolutions", *(edit for _, edit in edits))

@@ -2,14 +2,14 @@
 
 import ast
 import copy
-from collections.abc import Iterator
 
 from torch import nn
 
 from lowres.doctor.findings import Fix, Place
 from lowres.doctor.network import look
 from lowres.doctor.patching.edits import Edit
-from lowres.doctor.remedies.origins import argument, enclosing_function
+from lowres.doctor.remedies.origins import argument
+from lowres.doctor.remedies.scopes import home, owner, spell, statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name, parent
 
@@ -19,9 +19,9 @@ SATURATING = ("Sigmoid", "Tanh")
 RELU = "nn.ReLU(inplace=True)"
 
 
-def sources(setup: Setup) -> Iterator[Source]:
-    """The user's files."""
-    yield from (one for one in (setup.source, *setup.files.values()) if one is not None)
+def sources(setup: Setup) -> list[Source]:
+    """All files of the user's."""
+    return [one for one in (setup.source, *setup.files.values()) if one is not None]
 
 
 def norm_calls(source: Source) -> list[ast.Call]:
@@ -46,6 +46,15 @@ def nn_prefix(source: Source) -> str:
     for call in source.calls(*CONVS, "Linear", "Sequential", *NORMS):
         return f"{source.segment(call.func.value)}." if isinstance(call.func, ast.Attribute) else ""
     return "nn."
+
+
+def layers_prefix(source: Source, *names: str) -> tuple[str, list[Edit]]:
+    """How a file is to call layers of these names, whether it makes any or not, and what it imports for that."""
+    single = any(node.module == "torch.nn" for node in source.nodes(ast.ImportFrom))
+    if single and not nn_prefix(source):
+        return "", [source.imported(f"from torch.nn import {name}") for name in names]
+    named = spell(source, "torch.nn")
+    return (f"{named}.", []) if named else ("nn.", [source.imported("from torch import nn")])
 
 
 def placed(source: Source, call: ast.Call, *code: str) -> list[Edit]:
@@ -86,10 +95,10 @@ def next_layer(source: Source, call: ast.Call) -> ast.expr | None:
     if call in listed and not (isinstance(above, ast.Call) and called(above) == "append"):
         at = listed.index(call)
         return listed[at + 1] if at + 1 < len(listed) else None
-    statement = parent(above) if isinstance(above, ast.Call) else None
-    if isinstance(above, ast.Call) and called(above) == "append" and isinstance(statement, ast.Expr):
-        block = getattr(parent(statement), "body", [])
-        at = block.index(statement) + 1 if statement in block else len(block)
+    line = parent(above) if isinstance(above, ast.Call) else None
+    if isinstance(above, ast.Call) and called(above) == "append" and isinstance(line, ast.Expr):
+        block = getattr(parent(line), "body", [])
+        at = block.index(line) + 1 if line in block else len(block)
         following = block[at].value if at < len(block) and isinstance(block[at], ast.Expr) else None
         if isinstance(following, ast.Call) and called(following) == "append" and following.args:
             return following.args[0]
@@ -160,24 +169,14 @@ ACTIVATIONS = ("ReLU", "ReLU6", "LeakyReLU", "GELU", "SiLU", "Mish", "ELU", "Har
 
 def _ends_a_branch(source: Source, call: ast.Call) -> bool:
     """Whether a layer is the last of an attribute that is added to something in a forward pass."""
-    above = parent(call)
-    while above is not None and not isinstance(above, ast.stmt):
-        above = parent(above)
+    above = statement(call)
     if not isinstance(above, ast.Assign):
         return False
     name = next((source.segment(t) for t in above.targets if isinstance(t, ast.Attribute)), "")
     if not name:
         return False
     adds = [one for one in source.nodes(ast.BinOp) if isinstance(one.op, ast.Add)]
-    owner = _class(above)
-    return any(f"{name}(" in source.segment(one) for one in adds if _class(one) is owner)
-
-
-def _class(node: ast.AST) -> ast.AST | None:
-    above = parent(node)
-    while above is not None and not isinstance(above, ast.ClassDef):
-        above = parent(above)
-    return above
+    return any(f"{name}(" in source.segment(one) for one in adds if owner(one) is owner(above))
 
 
 def shared_norm(setup: Setup, names: list[str]) -> Fix:
@@ -203,17 +202,17 @@ def shared_norm(setup: Setup, names: list[str]) -> Fix:
     return manual
 
 
-def _own_norms(source: Source, owner: ast.ClassDef, attribute: str) -> list[Edit] | None:
+def _own_norms(source: Source, around: ast.ClassDef, attribute: str) -> list[Edit] | None:
     made = [
         one
-        for one in ast.walk(owner)
+        for one in ast.walk(around)
         if isinstance(one, ast.Assign)
         and any(isinstance(t, ast.Attribute) and t.attr == attribute for t in one.targets)
         and isinstance(one.value, ast.Call)
     ]
     uses = [
         one.func
-        for one in ast.walk(owner)
+        for one in ast.walk(around)
         if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr == attribute
     ]
     uses.sort(key=lambda func: (func.end_lineno or 0, func.end_col_offset or 0))
@@ -222,7 +221,7 @@ def _own_norms(source: Source, owner: ast.ClassDef, attribute: str) -> list[Edit
     # inner calls run first: `bn(conv(bn(x)))` ends with the outer one
     uses.sort(key=lambda func: func.lineno)
     edits: list[Edit] = []
-    taken = {one.attr for one in ast.walk(owner) if isinstance(one, ast.Attribute)}
+    taken = {one.attr for one in ast.walk(around) if isinstance(one, ast.Attribute)}
     code = []
     for number, func in enumerate(uses[1:], start=2):
         stem = attribute.rstrip("0123456789")
@@ -269,7 +268,7 @@ def _helps(setup: Setup) -> bool:
 
 def _scales_over_the_batch(source: Source, node: ast.Assign) -> bool:
     """`x = (x - x.mean(dim=0)) / x.std(dim=0)`, which in a forward pass mixes images."""
-    function = enclosing_function(node)
+    function = home(node)
     if function is None or function.name != "forward" or len(node.targets) != 1:
         return False
     name = source.segment(node.targets[0])
@@ -307,5 +306,5 @@ def told_the_mode(setup: Setup) -> tuple[Place | None, Fix | None]:
 
 
 def _in_method(call: ast.Call) -> bool:
-    function = enclosing_function(call)
+    function = home(call)
     return function is not None and bool(function.args.args) and function.args.args[0].arg == "self"

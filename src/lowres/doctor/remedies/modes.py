@@ -3,8 +3,11 @@
 import ast
 
 from lowres.doctor.findings import Fix, Place
+from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import Pipeline
-from lowres.doctor.remedies.origins import dataset_argument, enclosing_function, loader_call, targets
+from lowres.doctor.remedies.origins import dataset_argument, loader_call, targets
+from lowres.doctor.remedies.places import batch_loop, epoch_loop
+from lowres.doctor.remedies.scopes import Function, home, known
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Source, called, last_name, parent
 
@@ -30,12 +33,38 @@ def evaluation_mode(setup: Setup, place: Place | None) -> Fix:
         return manual
     edits = [source.before(anchor.lineno, f"{name}.eval()")]
     trained = _forward(setup, train)
-    if not any(isinstance(c.func, ast.Attribute) and c.args == [] for c in source.calls("train")):
-        loop = _innermost(trained[0], trained[1]) if trained is not None else None
-        if trained is None or loop is None or trained[0] is not source:
+    if trained is None:
+        return manual
+    where, passes = trained
+    loop, network = _innermost(where, passes), where.segment(passes.func)
+    if loop is None:  # one batch in a function by itself
+        around = batch_loop(setup)
+        loop = around[1] if around is not None and around[0] is where else None
+    if loop is None:
+        return manual
+    if not trains_anew(where, network, loop):
+        if where is not source or not known(source, network, loop):
             return manual
-        edits.append(source.before(loop.lineno, f"{source.segment(trained[1].func)}.train()"))
+        edits.append(source.before(loop.lineno, f"{network}.train()"))
     return source.fix(title, *edits)
+
+
+def trains_anew(source: Source, network: str, loop: ast.stmt) -> bool:
+    """Whether `train()` is called for each pass over the training batches.
+
+    It is where a call stands within the loop around that over the batches; where there is none in their function,
+    before the latter.
+    """
+    around = [one for one in source.enclosing(loop.lineno, *LOOPS) if one is not loop and home(one) is home(loop)]
+    for call in source.calls("train"):
+        plain = isinstance(call.func, ast.Attribute) and not call.args and not call.keywords
+        if not plain or source.segment(call.func.value) != network or home(call) is not home(loop):  # type: ignore[attr-defined]
+            continue
+        if not around and call.lineno < loop.lineno:
+            return True
+        if around and around[0].lineno <= call.lineno <= (around[0].end_lineno or 0):
+            return True
+    return False
 
 
 def training_mode(setup: Setup) -> Fix:
@@ -79,9 +108,9 @@ def _is_model(source: Source, node: ast.expr) -> bool:
 
 def _innermost(source: Source, call: ast.Call) -> ast.stmt | None:
     """The loop that a call is in, within its function."""
-    function = enclosing_function(call)
+    function = home(call)
     loops = source.enclosing(call.lineno, *LOOPS)
-    return next((one for one in loops if enclosing_function(one) is function), None)
+    return next((one for one in loops if home(one) is function), None)
 
 
 def _before_evaluation(source: Source, call: ast.Call, train: Place | None) -> ast.stmt | None:
@@ -96,7 +125,7 @@ def _before_evaluation(source: Source, call: ast.Call, train: Place | None) -> a
         return None
     if trains(anchor):  # a batch by itself, within the loop over epochs
         inner = [one for one in source.enclosing(call.lineno, ast.stmt) if not trains(one)]
-        anchor = next((one for one in reversed(inner) if enclosing_function(one) is enclosing_function(call)), None)
+        anchor = next((one for one in reversed(inner) if home(one) is home(call)), None)
     above = parent(anchor) if anchor is not None else None
     while isinstance(above, ast.With) and not trains(above):
         anchor, above = above, parent(above)
@@ -105,14 +134,14 @@ def _before_evaluation(source: Source, call: ast.Call, train: Place | None) -> a
 
 def _by_flag(source: Source, call: ast.Call, title: str) -> Fix | None:
     """Where one function trains and evaluates: the mode by the condition that its backward pass is under."""
-    function, loop = enclosing_function(call), _innermost(source, call)
+    function, loop = home(call), _innermost(source, call)
     if function is None or loop is None:
         return None
     for backward in source.calls("backward"):
         above = parent(backward)
         while above is not None and above is not function and not isinstance(above, ast.If):
             above = parent(above)
-        if not isinstance(above, ast.If) or enclosing_function(above) is not function:
+        if not isinstance(above, ast.If) or home(above) is not function:
             continue
         test = source.segment(above.test)
         compares = isinstance(above.test, ast.Compare) and isinstance(above.test.ops[0], ast.IsNot)
@@ -131,7 +160,7 @@ def divided_by_images(source: Source, division: ast.BinOp) -> Fix:
     title = "divide by the images"
     lengths = [n for n in ast.walk(division.right) if isinstance(n, ast.Call) and called(n) == "len" and n.args]
     over = source.segment(lengths[0].args[0])
-    scope = enclosing_function(division) or source.tree
+    scope = home(division) or source.tree
     for loop in ast.walk(scope):
         if not isinstance(loop, ast.For) or over not in source.segment(loop.iter):
             continue
@@ -159,20 +188,83 @@ def on_validation(setup: Setup) -> Fix:
     name, other = _bound(source, call), _held_out(setup, source, setup.train)
     if not name or not other:
         return manual
-    edits = []
-    reads: list[ast.expr] = [one for one in source.nodes(ast.Name) if isinstance(one.ctx, ast.Load)]
-    reads += [one for one in source.nodes(ast.Attribute) if isinstance(one.ctx, ast.Load)]
-    for node in reads:
-        if last_name(node) != name.rpartition(".")[2]:
-            continue
-        above = parent(node)
-        passed = isinstance(above, ast.Call) or (isinstance(above, ast.For) and above.iter is node)
-        function = enclosing_function(node)
-        loops = [one for one in source.enclosing(node.lineno, *LOOPS) if enclosing_function(one) is function]
-        if passed and loops and not isinstance(parent(node), ast.Attribute):
-            text = source.segment(node)
-            edits.append(source.replaced(node, text[: len(text) - len(last_name(node))] + other.rpartition(".")[2]))
+    epochs = epoch_loop(setup)
+    images = dataset_argument(call)
+    edits = exchanged(
+        source,
+        name,
+        other,
+        epochs=epochs[1] if epochs is not None and epochs[0] is source else None,
+        images=source.segment(images) if isinstance(images, ast.Name | ast.Attribute) else "",
+    )
     return source.fix(f"choose by {other}, report the test set once", *edits) if edits else manual
+
+
+def exchanged(source: Source, name: str, other: str, epochs: ast.stmt | None = None, images: str = "") -> list[Edit]:
+    """Another loader in a loader's place, wherever a loop uses it; after the epochs it stays.
+
+    Args:
+        source: The file.
+        name: What the loader is bound to.
+        other: What the other one is bound to.
+        epochs: The loop over epochs, if it is in this file.
+        images: What the loader's data set is called; "" where it has no name.
+
+    Returns:
+        Edits; none where some use beside the others cannot be changed.
+    """
+    if ("." in name) != ("." in other):
+        return []
+    reads = _reads(source, name)
+    blocks: list[ast.AST] = []
+    for node in reads:
+        function, above = home(node), parent(node)
+        loops = [one for one in source.enclosing(node.lineno, *LOOPS) if home(one) is function]
+        done = epochs is not None and epochs not in loops and function in (None, home(epochs))
+        if loops and not done and _passed(node):
+            alone = isinstance(above, ast.For) and above is loops[-1]
+            blocks.append((function or source.tree) if alone else loops[-1])
+    uses = [node for node in reads if any(_within(node, block) for block in blocks)]
+    counted = [node for node in (_reads(source, images) if images else ()) if any(_within(node, b) for b in blocks)]
+    if counted or not all(_passed(node) or isinstance(parent(node), ast.Attribute) for node in uses):
+        return []
+    if not all(known(source, other, node) or isinstance(node, ast.Attribute) for node in uses):
+        return []
+    last = name.rpartition(".")[2]
+    return [source.replaced(n, source.segment(n).removesuffix(last) + other.rpartition(".")[2]) for n in uses]
+
+
+def _reads(source: Source, name: str) -> list[ast.expr]:
+    """Where something is read that a name is bound to, and not a parameter of the same name."""
+    last = name.rpartition(".")[2]
+    kind: type[ast.Name] | type[ast.Attribute] = ast.Attribute if "." in name else ast.Name
+    found: list[ast.expr] = []
+    for node in source.nodes(kind):
+        function = home(node)
+        while function is not None and last not in _parameters(function):
+            function = home(function)
+        if last_name(node) == last and isinstance(node.ctx, ast.Load) and (function is None or kind is ast.Attribute):
+            found.append(node)
+    return found
+
+
+def _parameters(function: Function) -> set[str]:
+    return {one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)}
+
+
+def _passed(node: ast.expr) -> bool:
+    """Whether something is handed to a call, or iterated over."""
+    above = parent(node)
+    if isinstance(above, ast.For | ast.comprehension):
+        return above.iter is node
+    return isinstance(above, ast.Call | ast.keyword)
+
+
+def _within(node: ast.AST, block: ast.AST) -> bool:
+    above: ast.AST | None = node
+    while above is not None and above is not block:
+        above = parent(above)
+    return above is not None
 
 
 def _bound(source: Source, call: ast.Call) -> str:

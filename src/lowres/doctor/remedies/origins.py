@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.remedies.scopes import Function, home
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source, called, last_name, parent
+from lowres.doctor.source import Source, called, last_name
 
 DEPTH = 12
 """Names that are followed, one after the other."""
@@ -76,7 +77,7 @@ def value_of(source: Source, node: ast.expr) -> ast.expr | None:
     found = definition(source, node)
     if found is not None:
         return _own_value(source, found, source.segment(node))
-    function = enclosing_function(node)
+    function = home(node)
     return _passed(source, function, node.id) if function is not None and isinstance(node, ast.Name) else None
 
 
@@ -94,15 +95,15 @@ def definition(source: Source, node: ast.expr) -> ast.Assign | None:
     if isinstance(node, ast.Attribute):
         same = same or [one for one in source.nodes(ast.Assign) if any(_attribute(t, node.attr) for t in targets(one))]
         return same[-1] if same else None
-    scope = enclosing_function(node)
+    scope = home(node)
     while True:
-        here = [one for one in same if enclosing_function(one) is scope]
+        here = [one for one in same if home(one) is scope]
         before = [one for one in here if (one.end_lineno or one.lineno) < node.lineno]
-        if before or (here and scope is not enclosing_function(node)):
-            return (before if before and scope is enclosing_function(node) else here)[-1]
+        if before or (here and scope is not home(node)):
+            return (before if before and scope is home(node) else here)[-1]
         if scope is None or (isinstance(node, ast.Name) and _is_parameter(scope, node.id)):
             return None
-        scope = enclosing_function(scope)
+        scope = home(scope)
 
 
 def _attribute(target: ast.expr, name: str) -> bool:
@@ -115,20 +116,12 @@ def targets(statement: ast.Assign) -> Iterator[ast.expr]:
         yield from target.elts if isinstance(target, ast.Tuple | ast.List) else (target,)
 
 
-def enclosing_function(node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """The function that a node stands in."""
-    above = parent(node)
-    while above is not None and not isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-        above = parent(above)
-    return above
-
-
-def _is_parameter(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
+def _is_parameter(function: Function, name: str) -> bool:
     arguments = function.args
     return name in {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
 
 
-def _passed(source: Source, function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> ast.expr | None:
+def _passed(source: Source, function: Function, name: str) -> ast.expr | None:
     """What the only call of a function gives for a parameter."""
     calls = source.calls(function.name)
     names = [one.arg for one in function.args.args if one.arg not in ("self", "cls")]
@@ -165,12 +158,12 @@ def name_in_reach(source: Source, node: ast.expr, names: tuple[str, ...]) -> lis
     """Names that were set to calls of some functions before a node, in its function or around it."""
     found: list[tuple[str, ast.Call]] = []
     scopes: list[ast.AST | None] = [None]
-    function = enclosing_function(node)
+    function = home(node)
     while function is not None:
         scopes.append(function)
-        function = enclosing_function(function)
+        function = home(function)
     for one in source.nodes(ast.Assign):
-        if enclosing_function(one) not in scopes or (one.end_lineno or one.lineno) >= node.lineno:
+        if home(one) not in scopes or (one.end_lineno or one.lineno) >= node.lineno:
             continue
         for target in targets(one):
             value = _own_value(source, one, source.segment(target))

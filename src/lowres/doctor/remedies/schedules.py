@@ -18,9 +18,9 @@ from lowres.doctor.remedies.places import (
     optimizer_made,
     optimizer_step,
 )
-from lowres.doctor.remedies.scopes import home, known, spell, statement, unused
+from lowres.doctor.remedies.scopes import FUNCTIONS, home, known, spell, statement, unused
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import LOOPS, Source
+from lowres.doctor.source import LOOPS, Source, parent
 
 WARM = 10
 """Epochs of warm-up of networks that attend, as a rule; fewer where the training is short."""
@@ -65,9 +65,13 @@ def add_cosine(setup: Setup) -> Fix:
         attribute = built.name.startswith("self.")
         target = f"self.{name}" if attribute else name
         horizon = epochs_text(setup, source, built.statement, end)
-        loop = _named_later(setup, built) if horizon and horizon.isdigit() else None
-        if loop is not None:
-            horizon = epochs_text(setup, source, loop)
+        branch = _in_a_branch(setup, built)
+        loop = _loop_beside(setup, built) if branch or (horizon and horizon.isdigit()) else None
+        named = epochs_text(setup, source, loop) if loop is not None else None
+        if branch or (named and not named.isdigit()):
+            horizon = named
+        else:
+            loop = None
         made_of = cosine(setup, source, built.name, horizon) if horizon else None
         step = step_each(setup, built, target, EPOCH) if isinstance(built.target, ast.Name) or attribute else None
         if made_of is not None and step is not None:
@@ -78,20 +82,32 @@ def add_cosine(setup: Setup) -> Fix:
     return fix if fix is not None else Fix(title, code=code)
 
 
-def _named_later(setup: Setup, built: Made) -> ast.stmt | None:
-    """The loop over epochs, where their number has a name there and none yet where the optimizer is made.
+def _loop_beside(setup: Setup, built: Made) -> ast.stmt | None:
+    """The loop over epochs, where it stands behind the optimizer's construction in the same scope.
 
-    A number would stay behind when somebody, or another fix, changes that name.
+    A schedule goes before it where the number of epochs has a name there and none yet where the optimizer is made
+    (a number would stay behind when somebody, or another fix, changes that name), or where other branches make other
+    optimizers.
     """
     found = epoch_loop(setup)
     if found is None or found[0] is not built.source or not isinstance(found[1], ast.For):
         return None
     loop = found[1]
     beside = home(loop) is home(built.statement) and loop.lineno > (built.statement.end_lineno or 0)
-    if not beside or not known(built.source, built.name, loop):
-        return None
-    named = epochs_text(setup, built.source, loop)
-    return loop if named and not named.isdigit() else None
+    return loop if beside and known(built.source, built.name, loop) else None
+
+
+def _in_a_branch(setup: Setup, built: Made) -> bool:
+    """Whether the optimizer is made in a branch that the training is not in."""
+    found = epoch_loop(setup) or batch_loop(setup)
+    line = found[1].lineno if found is not None and found[0] is built.source else 0
+    above = parent(built.statement)
+    while above is not None and not isinstance(above, FUNCTIONS):
+        branch = isinstance(above, ast.If | ast.Try | ast.Match) and not above.lineno <= line <= (above.end_lineno or 0)
+        if branch and not (isinstance(above, ast.If) and "__name__" in ast.unparse(above.test)):
+            return True
+        above = parent(above)
+    return False
 
 
 def _before_the_loop(setup: Setup, title: str) -> Fix | None:

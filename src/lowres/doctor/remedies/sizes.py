@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lowres.doctor.findings import Fix, Place
 from lowres.doctor.network import Layer, Network
-from lowres.doctor.remedies.layers import nn_prefix, sources
+from lowres.doctor.remedies.layers import layers_prefix, sources
 from lowres.doctor.remedies.origins import number_of, targets
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called
@@ -39,10 +39,20 @@ def stem(setup: Setup, place: Place | None) -> Fix:
     changes = _changes(network, model)
     if not changes or not _fits(copy.deepcopy(model), changes, setup.inputs):
         return manual
-    device = ".to(device)" if "device" in source.segment(statement) else ""
-    lines = [f"{_path(name, path)} = {code}" for path, code in _code(changes, model, nn_prefix(source), device)]
+    prefix, imports = layers_prefix(source, *dict.fromkeys(type(one).__name__ for one in changes.values() if one))
+    lines = [f"{_path(name, path)} = {code}" for path, code in _code(changes, model, prefix, moves(source, statement))]
     title = TITLE if isinstance(changes.get("conv1"), nn.Conv2d) else "stride 1 where images are small already"
-    return source.fix(title, source.after(statement, *lines))
+    return source.fix(title, source.after(statement, *lines), *imports)
+
+
+def moves(source: Source, statement: ast.Assign) -> str:
+    """What moves the network where it is built, to be repeated behind a layer: `.to(device)`; ""."""
+    found = ""
+    for call in ast.walk(statement.value):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and called(call) in ("to", "cuda"):
+            given = ", ".join(source.segment(one) for one in (*call.args, *call.keywords))
+            found = f".{called(call)}({given}){found}"
+    return found
 
 
 def _builds(statement: ast.Assign, source: Source) -> bool:

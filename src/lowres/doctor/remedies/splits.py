@@ -11,12 +11,12 @@ from lowres.doctor.remedies.origins import (
     chain,
     dataset_argument,
     dataset_call,
-    enclosing_function,
     loader_call,
     name_in_reach,
     targets,
 )
-from lowres.doctor.remedies.transform_lists import elements, resolved
+from lowres.doctor.remedies.scopes import home
+from lowres.doctor.remedies.transform_lists import elements, imported, resolved
 from lowres.doctor.remedies.transforms import plain_transform, subset_statement
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, last_name
@@ -73,10 +73,11 @@ def own_transform(setup: Setup, one: Pipeline) -> Fix:
     plain = plain_transform(source, call, one, setup)
     if not plain or made[0] is not source:
         return manual
+    needed = imported(source, ("transforms.Resize",)) if "Resize(" in plain else []
     if train is None or train.base is not one.base:
         value = argument(call, -1, "transform")
         shared = train is not None and dataset_call(setup, train) == made
-        return manual if value is None or shared else source.fix(title, source.replaced(value, plain))
+        return manual if value is None or shared else source.fix(title, source.replaced(value, plain), *needed)
     subset = subset_statement(setup, one)
     if subset is None or subset[0] is not source:
         return manual
@@ -86,7 +87,7 @@ def own_transform(setup: Setup, one: Pipeline) -> Fix:
         f"{name}.dataset = copy.copy({name}.dataset)  # training keeps its own transforms",
         f"{name}.dataset.transform = {plain}",
     )
-    return source.fix(title, edit, source.imported("import copy"))
+    return source.fix(title, edit, source.imported("import copy"), *needed)
 
 
 def _twin(source: Source, at: ast.Call, made: ast.Call) -> str:
@@ -197,7 +198,7 @@ def _rest(setup: Setup, train: Pipeline, one: Pipeline, title: str) -> Fix | Non
     if given is None or not held or not subset or held[1] > loader.lineno:
         return None
     name = source.segment(given)
-    if enclosing_function(loader) is not enclosing_function(other[1]) or isinstance(given, ast.Call):
+    if home(loader) is not home(other[1]) or isinstance(given, ast.Call):
         return None
     if type(train.loader.dataset).__name__ == "Subset":
         code = f"{subset}({name}.dataset, sorted(set({name}.indices) - set({held[0]})))"

@@ -1,10 +1,12 @@
 """Finds where the source lists the transforms of a data set, and edits that list."""
 
 import ast
+import re
 
 from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import RANDOM, Pipeline
 from lowres.doctor.remedies.origins import argument, chain, dataset_call, name_in_reach
+from lowres.doctor.remedies.scopes import bound_in, spell
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source, called, parent
 
@@ -12,6 +14,9 @@ TENSORS = ("ToTensor", "ToImage", "PILToTensor", "Normalize", "ConvertImageDtype
 """What images go through on the way from a picture to numbers; crops and flips stand before the first of them."""
 ERASERS = ("RandomErasing", "Cutout", "CutOut")
 """What stands behind the normalisation, since it fills in the mean."""
+SIZED = ("Resize", "CenterCrop", "RandomCrop", "RandomResizedCrop")
+MODULE = re.compile(r"(?<![\w.])transforms\.")
+"""What code for a file is written with, before it is spelled the file's way."""
 Listed = tuple[Source, ast.Call]
 
 
@@ -62,19 +67,24 @@ def element_of(source: Source, compose: ast.Call, *names: str) -> ast.Call | Non
 
 def spelled(source: Source, code: str, near: ast.Call | None = None) -> str:
     """Code that says `transforms.X(...)`, with the file's own name for torchvision's transforms."""
-    return code.replace("transforms.", prefix(source, near))
+    return MODULE.sub(lambda _: prefix(source, near), code)
 
 
 def prefix(source: Source, near: ast.Call | None = None) -> str:
     """How the file names torchvision's transforms: `transforms.`, `T.`, or by themselves."""
+    single = _single_imports(source)
     for compose in [one for one in (near, *source.calls("Compose")) if one is not None]:
         if isinstance(compose.func, ast.Attribute):
             return f"{source.segment(compose.func.value)}."
         for one in elements(compose):
             if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute):
                 return f"{source.segment(one.func.value)}."
-        return ""
-    return "transforms."
+        if single:
+            return ""
+    named = spell(source, "torchvision.transforms.v2")
+    if named is None or named.endswith(".v2"):  # it is imported by itself or not at all
+        named = spell(source, "torchvision.transforms")
+    return f"{named}." if named else "" if single else "transforms."
 
 
 def inserted(source: Source, compose: ast.Call, new: tuple[str, ...], *, last: bool = False) -> list[Edit]:
@@ -93,13 +103,13 @@ def inserted(source: Source, compose: ast.Call, new: tuple[str, ...], *, last: b
     if not listed:
         return []
     code = [spelled(source, text, compose) for text in new]
-    imports = imported(source, new) if not prefix(source, compose) else []
+    imports = imported(source, new, compose)
     if last:
         behind = [i for i, one in enumerate(listed) if _name(one) in TENSORS]
         at = next((i for i, one in enumerate(listed) if _name(one) in ERASERS), len(listed))
         at = at if not behind or at > behind[-1] else len(listed)
     else:
-        at = next((i for i, one in enumerate(listed) if _name(one) in TENSORS), 0)
+        at = in_front(compose)
     if at < len(listed):
         return [source.element_before(listed[at], *code), *imports]
     return [source.element_after(listed[-1], *code), *imports]
@@ -110,17 +120,28 @@ def taken_out(source: Source, gone: list[ast.Call]) -> list[Edit]:
     around = parent(gone[0])
     if not isinstance(around, ast.List | ast.Tuple) or len(around.elts) <= len(gone):
         return []
-    rest = ", ".join(source.segment(one) for one in around.elts if one not in gone)
-    return [source.replaced(around, f"[{rest}]")]
+    return [source.element_removed(one) for one in gone]
 
 
-def imported(source: Source, new: tuple[str, ...]) -> list[Edit]:
-    """A line that imports what is new, where the file imports its transforms one by one."""
-    names = [text.removeprefix("transforms.").partition("(")[0] for text in new if text.startswith("transforms.")]
-    for node in source.nodes(ast.ImportFrom):
-        if node.module and node.module.startswith("torchvision.transforms"):
-            return [source.imported(f"from {node.module} import {name}") for name in names]
-    return []
+def imported(source: Source, new: tuple[str, ...], near: ast.Call | None = None) -> list[Edit]:
+    """Imports of what code that says `transforms.X(...)` needs, and the file lacks, once it is spelled its way."""
+    before, single = prefix(source, near), _single_imports(source)
+    if not before and single:
+        names = dict.fromkeys(name for text in new for name in re.findall(f"{MODULE.pattern}(\\w+)", text))
+        return [source.imported(f"from {single[0]} import {name}") for name in names]
+    lacking = before == "transforms." and not any(name == "transforms" for _, name in bound_in(source, None))
+    return [source.imported("from torchvision import transforms")] if lacking else []
+
+
+def _single_imports(source: Source) -> list[str]:
+    """The modules of torchvision's that the file imports transforms from one by one."""
+    found = [node.module for node in source.nodes(ast.ImportFrom) if node.module and not node.level]
+    return [one for one in found if one in ("torchvision.transforms", "torchvision.transforms.v2")]
+
+
+def in_front(compose: ast.Call) -> int:
+    """Before which of its transforms those of pictures are put: the first that makes numbers of an image."""
+    return next((i for i, one in enumerate(elements(compose)) if _name(one) in TENSORS), 0)
 
 
 def augmenting_name(source: Source, call: ast.Call) -> str | None:

@@ -13,10 +13,13 @@ from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import RANDOM, Pipeline
 from lowres.doctor.remedies.origins import argument, dataset_argument, dataset_call, definition, loader_call
 from lowres.doctor.remedies.transform_lists import (
+    SIZED,
     augmenting_name,
     compose_of,
     element_of,
     elements,
+    imported,
+    in_front,
     inserted,
     plain_name,
     spelled,
@@ -40,7 +43,6 @@ STATISTICS = {
 ENLARGED = 128
 """Pixels a side that small images are brought to for weights made for 224: half the cost of 224 a side, near its
 accuracy."""
-SIZED = ("Resize", "CenterCrop", "RandomCrop", "RandomResizedCrop")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Slot:
     def _wrapped(self, parts: str) -> list[Edit]:
         if self.value is None:
             return []
-        code = spelled(self.source, f"transforms.Compose([{parts}])")
-        return [self.source.wrapped(self.value, code)]
+        code = f"transforms.Compose([{parts}])"
+        return [self.source.wrapped(self.value, spelled(self.source, code)), *imported(self.source, (code,))]
 
 
 def slot_of(setup: Setup, one: Pipeline) -> Slot | None:
@@ -110,7 +112,11 @@ def augmentation(setup: Setup, train: Pipeline) -> Fix:
     if any(one.base is train.base for one in setup.evals):
         return _copied(setup, train, title, stored_side(train)) or manual
     if not any(_same(slot, other) for other in others):
-        side = size if slot.compose is not None else stored_side(train)
+        late = slot.compose is None or any(
+            isinstance(one, ast.Call) and called(one) in SIZED
+            for one in elements(slot.compose)[in_front(slot.compose) :]
+        )
+        side = stored_side(train) if late else size
         edits = slot.front(*crop_and_flip(side)) if side else []
         return slot.source.fix(title, *edits) if edits else manual
     made = dataset_call(setup, train)
@@ -160,13 +166,13 @@ def _copied(setup: Setup, train: Pipeline, title: str, side: int | None) -> Fix 
         return None
     source, name, statement = found
     crop, flip = crop_and_flip(side)
-    code = spelled(source, f"transforms.Compose([{crop}, {flip}, {name}.dataset.transform])")
+    code = f"transforms.Compose([{crop}, {flip}, {name}.dataset.transform])"
     edits = source.after(
         statement,
         f"{name}.dataset = copy.copy({name}.dataset)  # validation keeps its own transforms",
-        f"{name}.dataset.transform = {code}",
+        f"{name}.dataset.transform = {spelled(source, code)}",
     )
-    return source.fix(title, edits, source.imported("import copy"))
+    return source.fix(title, edits, source.imported("import copy"), *imported(source, (code,)))
 
 
 def normalisation(setup: Setup, train: Pipeline, largest: float) -> Fix:
@@ -298,9 +304,9 @@ def moderation(setup: Setup, train: Pipeline, strong: Sequence[str]) -> Fix:
     out = [one for one in listed if called(one) != "RandomResizedCrop"]
     edits = taken_out(source, out) if out else []
     if stored_side(train) == size:
-        edits += [
-            source.replaced(one, spelled(source, crop, compose)) for one in listed if called(one) == "RandomResizedCrop"
-        ]
+        deep = [one for one in listed if called(one) == "RandomResizedCrop"]
+        edits += [source.replaced(one, spelled(source, crop, compose)) for one in deep]
+        edits += imported(source, (crop,), compose) if deep else []
     elif len(out) < len(listed):
         edits += [
             source.with_keyword(one, "scale", "(0.5, 1.0)") for one in listed if called(one) == "RandomResizedCrop"
