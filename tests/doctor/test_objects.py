@@ -104,3 +104,65 @@ def test_patches_are_gone_after_an_error(objects):
 def test_what_is_no_network_is_told():
     with pytest.raises(lowres.UserError, match=r"wants a torch\.nn\.Module"):
         lowres.diagnose("resnet18")
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Images one after another, each once."""
+
+    def __init__(self, copied):
+        self.left = [(torch.randn(3, 8, 8), i % 10) for i in range(64)]
+        self.live = None if copied else (one for one in self.left)  # a generator cannot be copied
+
+    def __iter__(self):
+        while self.left:
+            yield self.left.pop(0)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_stream_loses_nothing(objects, copied):
+    stream = Stream(copied)
+    objects["train_loader"] = torch.utils.data.DataLoader(stream, batch_size=16, num_workers=2)
+    report = lowres.diagnose(**objects)
+    assert len(stream.left) == 64
+    assert report.seen["train"]["batch_size"] == 16
+
+
+class Hostile(torch.utils.data.Dataset):
+    """Images whose labels and split fail when they are asked for."""
+
+    @property
+    def targets(self):
+        raise RuntimeError("no labels here")
+
+    @property
+    def split(self):
+        raise RuntimeError("no split here")
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, i):
+        return torch.randn(3, 8, 8), i % 10
+
+
+def test_what_fails_when_it_is_asked_is_noted(objects):
+    objects["train_loader"] = torch.utils.data.DataLoader(Hostile(), batch_size=16, shuffle=True)
+    objects["val_loader"] = torch.utils.data.DataLoader(Hostile(), batch_size=16)
+    report = lowres.diagnose(**objects)
+    assert any("no labels here" in note for note in report.notes)
+    assert report.seen["train"]["images"] == 64
+
+
+def test_the_watched_loop_never_fails_by_the_doctor(objects, monkeypatch):
+    objects["train_loader"] = torch.utils.data.DataLoader(Hostile(), batch_size=16, shuffle=True)
+    with lowres.doctor.watch() as doctor:
+        step(objects)
+    assert any("no labels here" in note for note in doctor.report.notes)
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("a fault of the doctor's own")
+
+    monkeypatch.setattr(lowres.doctor.objects, "examine", fail)
+    with lowres.doctor.watch() as doctor:
+        step(objects)
+    assert "could not be examined: RuntimeError: a fault of the doctor's own" in doctor.report.problem

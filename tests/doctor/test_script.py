@@ -7,9 +7,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from lowres.doctor import examine_script
 from lowres.doctor.findings import apply
+from lowres.doctor.serving import Kitchen
 from lowres.errors import UserError
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -171,6 +174,181 @@ def test_what_is_moved_out_of_the_scratch_folder_replaces_nothing(observe, progr
     )
     assert report.problem == ""
     assert best.read_text() == "weeks of training"
+
+
+def folder_of_images(root):
+    for label in "ab":
+        (root / label).mkdir(parents=True)
+        for i in range(40):
+            Image.new("RGB", (8, 8), (6 * i, 40, 90 + i)).save(root / label / f"{i}.png")
+
+
+FOLDER = "ImageFolder({}, transforms.Compose([transforms.RandomCrop(8, 1), transforms.ToTensor()]))"
+ROOTS = ["'data/train'", "os.path.join(os.getcwd(), 'data', 'train')", "Path('data').resolve() / 'train'"]
+IMPORTS = ("import torch\n", "import os\nfrom pathlib import Path\nimport torch\nfrom torchvision import transforms\n"
+    "from torchvision.datasets import ImageFolder\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_folder_of_images_is_read_wherever_it_is_said_to_be(observe, program, tmp_path, root):
+    folder_of_images(tmp_path / "home" / "data" / "train")
+    report = observe(program(IMPORTS, ("Photographs(320, True)", FOLDER.format(root))))
+    assert report.problem == ""
+    assert report.notes == ()
+    assert report.seen["train"]["images"] == 80
+    assert report.seen["classes"] == 2
+    assert report.seen["train"]["root"] == str(tmp_path / "home" / "data" / "train")
+
+
+def test_a_program_finds_again_what_it_wrote_anywhere(observe, program, tmp_path):
+    home = tmp_path / "home"
+    (home / "checkpoint").mkdir(parents=True)
+    (home / "old.txt").write_text("kept")
+    head = f"""
+import os, shutil, tempfile
+from argparse import Namespace
+from pathlib import Path
+os.makedirs("checkpoint", exist_ok=True)
+torch.save(Namespace(a=1), "checkpoint/first.pt")
+assert torch.load("checkpoint/first.pt", weights_only=False).a == 1
+if os.path.exists("old.txt"):
+    os.remove("old.txt")
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+os.makedirs("runs/one")
+torch.save(Namespace(a=2), "runs/one/best.pt")
+assert torch.load({str(home / "runs" / "one" / "best.pt")!r}, weights_only=False).a == 2
+assert os.listdir("runs/one") == ["best.pt"]
+shutil.copy("runs/one/best.pt", "copy.pt")
+os.remove("copy.pt")
+assert not os.path.exists("copy.pt")
+with tempfile.TemporaryDirectory() as folder:
+    Path(folder, "a").write_text("b")
+    assert Path(folder, "a").read_text() == "b"
+os.chdir("checkpoint")
+assert Path.cwd() == Path({str(home / "checkpoint")!r})
+"""
+    report = observe(program(("\nfor epoch in", head + "\nfor epoch in")))
+    assert report.problem == ""
+    assert sorted(path.name for path in home.rglob("*")) == ["checkpoint", "old.txt", "train.py"]
+    assert (home / "old.txt").read_text() == "kept"
+
+
+def test_a_data_set_s_folder_is_below_the_user_s(tmp_path, monkeypatch):
+    kitchen = Kitchen(tmp_path / "user", None)
+    (tmp_path / "user" / "below").mkdir(parents=True)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.chdir(tmp_path / "scratch")
+    assert kitchen._place("data") == tmp_path / "user" / "data"
+    assert kitchen._place(tmp_path / "scratch" / "data") == tmp_path / "user" / "data"
+    assert kitchen._place("~/data") == Path("~/data").expanduser()
+    monkeypatch.chdir(tmp_path / "user" / "below")
+    assert kitchen._place("data") == tmp_path / "user" / "below" / "data"
+
+
+def test_processes_are_the_program_itself_or_refused(observe, program, tmp_path):
+    text = program(("\nfor epoch in", "\ndef train(rank, epochs):\n  for epoch in"), ("range(EPOCHS)", "range(epochs)"))
+    head, body = text.split("  for epoch in")
+    text = head + "  for epoch in" + body.replace("\n", "\n  ").rstrip() + "\n"
+    group = "\n  torch.distributed.init_process_group('nccl', init_method='env://', rank=rank, world_size=2)\n"
+    group += "  model = nn.parallel.DistributedDataParallel(whole.to(rank), device_ids=[rank])\n"
+    text = text.replace("rank, epochs):\n", f"rank, epochs):{group}")
+    text = text.replace("model = nn.Sequential", "whole = model = nn.Sequential")
+    text += "torch.multiprocessing.spawn(train, args=(EPOCHS,), nprocs=2)\n"
+    try:
+        report = observe(text)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert (report.problem, report.seen["network"]["class"]) == ("", "Sequential")
+    refused = "import multiprocessing\nmultiprocessing.get_context('spawn').Process(target=print).start()\n"
+    assert "OSError: no processes while the doctor looks" in observe(refused, out=tmp_path / "again").problem
+
+
+def test_the_terminal_is_a_file_and_has_a_size(observe, program):
+    head = "import os, sys\nrows, columns = os.popen('stty size', 'r').read().split()\n"
+    head += "assert (int(columns), int(rows)) == tuple(os.get_terminal_size())\n"
+    head += "sys.stdout.reconfigure(line_buffering=True)\nassert sys.stderr.fileno() > 2\n"
+    report = observe(head + program() + "print('wrong')\nsys.exit(3)\n")
+    assert "ends itself with sys.exit (code 3: wrong)" in report.problem
+
+
+def test_a_taken_terminal_leaves_the_program_as_it_was(observe, program):
+    head = "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding='utf-8')\n"
+    assert observe(head + program()).problem == ""
+
+
+SHARPNESS = """
+class SAM(torch.optim.Optimizer):
+    def __init__(self, params, base):
+        super().__init__(params, {})
+        self.base = base
+        self.param_groups = base.param_groups
+
+    def norm(self):
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        return torch.norm(torch.stack([grad.norm() for grad in grads]))
+
+    def step(self, closure=None):
+        self.norm()
+        self.base.step()
+
+
+sharp = SAM(model.parameters(), optimizer)
+for epoch in"""
+UNUSUAL = {
+    "a scaler of the loss": [
+        ("\nfor epoch in", "\nscaler = torch.amp.GradScaler('cpu')\nfor epoch in"),
+        ("loss.backward()", "scaler.scale(loss).backward()\n        scaler.unscale_(optimizer)"),
+        ("optimizer.step()\n", "scaler.step(optimizer)\n        scaler.update()\n"),
+    ],
+    "gradients that are read": [
+        ("optimizer.step()\n", "optimizer.step()\n        sum(p.grad.norm().item() for p in model.parameters())\n"),
+    ],
+    "an optimizer around another": [
+        ("\nfor epoch in", SHARPNESS),
+        ("        optimizer.step()", "        sharp.step()"),
+    ],
+    "images in a list": [
+        (
+            "train_loader = DataLoader(Photographs(320, True),",
+            "images = Photographs(320, True)\n"
+            "train_loader = DataLoader([(images.images[i], images.targets[i]) for i in range(320)],",
+        ),
+        ("criterion(model(x), y)", "criterion(model(x + 0.1 * torch.randn_like(x)), y)"),
+    ],
+    "labels as vectors": [
+        (
+            "return image, self.targets[i]",
+            "return image, self.target_transform(self.targets[i])",
+        ),
+        (
+            "    def __len__",
+            "    def target_transform(self, y):\n        return nn.functional.one_hot(torch.tensor(y), 10).float()\n\n"
+            "    def __len__",
+        ),
+        ("model(x).argmax(1) == y", "model(x).argmax(1) == y.argmax(1)"),
+    ],
+    "a network that returns its loss": [
+        ("model = nn.Sequential(\n", "layers = nn.Sequential(\n"),
+        (
+            "train_loader =",
+            "class Network(nn.Module):\n    def __init__(self):\n"
+            "        super().__init__()\n        self.layers = layers\n"
+            "    def forward(self, x, y):\n        z = self.layers(x)\n"
+            "        return z, nn.functional.cross_entropy(z, y)\n\nmodel = Network()\ntrain_loader =",
+        ),
+        ("loss = criterion(model(x), y)", "scores, loss = model(x, y)"),
+        ("model(x).argmax(1)", "model(x, y)[0].argmax(1)"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_an_unusual_loop_is_seen_to_its_end(observe, program, name):
+    report = observe(program(*UNUSUAL[name]))
+    assert (report.problem, loud(report)) == ("", set())
+    assert report.seen["events"]["schedule"] == 12
+    assert report.seen["events"]["step"] == report.seen["events"]["backward"] * (1 + ("around" in name))
 
 
 FAULTY = ["TR502", "LR103", "EV401", "DA206"]

@@ -19,8 +19,9 @@ from torch import nn
 
 from lowres.doctor.contact import write_sheet
 from lowres.doctor.cutting import Cutter
-from lowres.doctor.executing import limit_memory, limited, run
+from lowres.doctor.executing import limit_memory, limited, printing, run
 from lowres.doctor.frames import Frames
+from lowres.doctor.recorder import Recorder
 from lowres.doctor.report import Report, examine
 from lowres.doctor.sandbox import confine
 from lowres.doctor.serving import Kitchen
@@ -69,39 +70,47 @@ def main(request_file: str) -> None:
     observer = Observer(frames, request["images"])
     kitchen = Kitchen(home, Path(request["data_dir"]) if request["data_dir"] else None, notes)
     limit_memory(request["memory"])
-    printed = io.StringIO()
-    with observer:
-        kitchen.serve(observer)
-        confine(observer, home, scratch, notes)
-        sys.path.insert(0, str(file.parent))
-        with limited(request["seconds"]), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            problem, raised, observer.trace.ended = run(source, file, request["arguments"], printed)
-    sys.stdin = io.StringIO()
-    setup = from_trace(
-        observer.trace, target=request["target"], pristine=observer.pristine, pretrained=kitchen.pretrained
-    )
-    setup.source, setup.made_up = source, kitchen.made_up
-    setup.files = {path: one for path, one in frames.sources.items() if path != str(script)}
-    setup.modules = frames.imported()
-    setup.notes += notes
-    setup.notes += _foreign(source)
-    if observer.trace.ended:
-        setup.notes.append(f"the program was ended before its end: {observer.trace.ended}")
-    for one in (setup.train, *setup.evals):
-        if one is not None:
-            one.made_up = kitchen.made_up
-    if not problem and not setup.trains:
-        problem = _never_trains(setup, source)
+    with contextlib.ExitStack() as confined:  # what is examined reads the user's files as the program did
+        sandbox = Recorder(frames)  # records nothing: it is never entered
+        confined.push(sandbox)
+        confine(sandbox, home, scratch, notes)
+        with observer:
+            kitchen.serve(observer)
+            sys.path.insert(0, str(file.parent))
+            with limited(request["seconds"]), printing(out / "printed") as printed:
+                problem, raised, observer.trace.ended = run(source, file, request["arguments"], printed)
+        sys.stdin = io.StringIO()
+        setup = _setup(request, observer, kitchen, source)
+        setup.notes += notes
+        setup.notes += _foreign(source)
         if observer.trace.ended:
-            problem = f"{setup.target} takes too long: {observer.trace.ended}, and had not begun to train"
-    with warnings.catch_warnings():
+            setup.notes.append(f"the program was ended before its end: {observer.trace.ended}")
+        if not problem and not setup.trains:
+            problem = _never_trains(setup, source)
+            if observer.trace.ended:
+                problem = f"{setup.target} takes too long: {observer.trace.ended}, and had not begun to train"
+        confined.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
         random.seed(0)
         report = examine(setup, problem=problem, traceback=raised)
-        if request["sheet"]:
-            setup.attempt("the contact sheet", lambda: write_sheet(Path(request["sheet"]), setup))
+    if request["sheet"]:
+        setup.attempt("the contact sheet", lambda: write_sheet(Path(request["sheet"]), setup))
     _write(out / "report.json", report)
+
+
+def _setup(request: Any, observer: Observer, kitchen: Kitchen, source: Source) -> Setup:
+    """The setup behind what was observed."""
+    setup = from_trace(
+        observer.trace, target=request["target"], pristine=observer.pristine, pretrained=kitchen.pretrained
+    )
+    setup.source, setup.made_up, setup.home = source, kitchen.made_up, kitchen.home
+    setup.files = {path: one for path, one in observer.frames.sources.items() if path != request["script"]}
+    setup.modules = observer.frames.imported()
+    for one in (setup.train, *setup.evals):
+        if one is not None:
+            one.made_up = kitchen.made_up
+    return setup
 
 
 def _never_trains(setup: Setup, source: Source) -> str:

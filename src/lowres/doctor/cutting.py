@@ -6,6 +6,7 @@ and wrongly in all others, so that one epoch is the best. What it does with its 
 over the whole horizon is seen in a second or two. `len()` of every loader stays what it is.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -59,6 +60,7 @@ class Cutter(Recorder):
         self._fast_since = 0.0
         self._stepped = False
         self._right = False
+        self._zeros: list[tuple[nn.Parameter, Tensor]] = []
 
     def note(self, kind: str, **data: Any) -> Event:
         """Adds an event; learns from it which loaders train."""
@@ -120,7 +122,7 @@ class Cutter(Recorder):
             yield from iterate()
         elif sampler is None or isinstance(loader.dataset, IterableDataset):
             for batch in iterate():
-                yield _mapped(batch, lambda tensor: tensor[: self._images])
+                yield _mapped(batch, lambda tensor: tensor[: self._images] if tensor.dim() else tensor)
         else:
             for positions in sampler:
                 chosen = list(positions)[: self._images]
@@ -128,7 +130,26 @@ class Cutter(Recorder):
                 items = many(chosen) if callable(many) else [loader.dataset[i] for i in chosen]
                 yield loader.collate_fn(items)
 
+    def _backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        noted = super()._backward(original)
+
+        def backward(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+            result = noted(tensor, *args, **kwargs)
+            self._give_gradients()
+            return result
+
+        return backward
+
+    def _before_step(self, item: Optimizer, args: Any, kwargs: Any) -> None:
+        super()._before_step(item, args, kwargs)
+        wraps = any(isinstance(one, Optimizer) for one in vars(item).values())
+        if self.fast and not wraps:  # one like SAM computes with gradients before the one within it steps
+            for group in item.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None  # so that the step costs nothing and changes nothing
+
     def _after_step(self, item: Optimizer, args: Any, kwargs: Any) -> None:
+        self._give_gradients()
         self._stepped = True
         if self._clock is not None and time.thread_time() - self._clock > SLOW_STEP and self._images:
             self._train_batches, self._images = 2, min(self._images, 8)
@@ -141,17 +162,26 @@ class Cutter(Recorder):
     def _pass_over(self) -> None:
         for seen in self.trace.models.values():
             seen.notes["after"] = fingerprint(seen.item)
-        for seen in self.trace.optimizers.values():
-            for group in seen.item.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad = None  # so that steps cost nothing and change nothing
+        groups = [group for seen in self.trace.optimizers.values() for group in seen.item.param_groups]
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        for parameter in parameters:
+            parameter.grad = None
+        self._zeros = [(one, torch.zeros_like(one, requires_grad=False)) for one in parameters if one.requires_grad]
         self.fast, self._fast_since = True, time.thread_time()
+        self._give_gradients()
+
+    def _give_gradients(self) -> None:
+        """While epochs are passed over, gradients are zero: programs, clips and scalers of the loss may read them."""
+        for parameter, zero in self._zeros if self.fast else ():
+            if parameter.grad is None:
+                with contextlib.suppress(RuntimeError):  # it has another type or shape by now
+                    parameter.grad = zero
 
 
 def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """A tree of tensors with each changed."""
     if isinstance(value, Tensor):
-        return change(value) if value.dim() else value
+        return change(value)
     if isinstance(value, dict):
         return type(value)({name: _mapped(one, change) for name, one in value.items()})
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -165,6 +195,8 @@ def _resized(value: Any, size: int, labels: Tensor | None, right: bool) -> Any:
     """An output from memory for `size` images; scores name the right class, or the one after it."""
 
     def change(tensor: Tensor) -> Tensor:
+        if not tensor.dim():  # a loss
+            return tensor.clone().requires_grad_(torch.is_grad_enabled()) if tensor.is_floating_point() else tensor
         rows = tensor[:1].expand(size, *tensor.shape[1:]).clone()
         if rows.dim() == 2 and labels is not None and len(labels) == size and rows.is_floating_point():
             named = (labels.to(rows.device).long() + (not right)) % rows.shape[1]

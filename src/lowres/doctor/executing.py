@@ -23,7 +23,33 @@ PATIENCE = 3.0
 """How much longer than its processor time a program may take by the clock, on a machine that others use as well."""
 
 
-def run(source: Source, file: Path, arguments: list[str], printed: io.StringIO) -> tuple[str, str, str]:
+class Printed(io.TextIOWrapper):
+    """A file that stands in for the terminal; unlike text in memory it has a descriptor and can be reconfigured."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.open("wb"), encoding="utf-8", errors="replace")
+        self._path = path
+
+    def text(self) -> str:
+        """What was printed."""
+        with contextlib.suppress(ValueError):  # the program may have closed it, or taken its buffer
+            self.flush()
+        return self._path.read_text(encoding="utf-8", errors="replace")
+
+
+@contextlib.contextmanager
+def printing(path: Path) -> Iterator[Printed]:
+    """Writes what is printed, errors as well, to a file."""
+    printed = Printed(path)
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            yield printed
+    finally:
+        with contextlib.suppress(ValueError):
+            printed.close()
+
+
+def run(source: Source, file: Path, arguments: list[str], printed: Printed) -> tuple[str, str, str]:
     """Runs the program.
 
     Returns:
@@ -35,7 +61,7 @@ def run(source: Source, file: Path, arguments: list[str], printed: io.StringIO) 
         return "", "", str(enough)
 
 
-def _execute(source: Source, file: Path, arguments: list[str], printed: io.StringIO) -> tuple[str, str]:
+def _execute(source: Source, file: Path, arguments: list[str], printed: Printed) -> tuple[str, str]:
     linecache.cache[source.path] = (len(source.text), None, source.text.splitlines(keepends=True), source.path)
     module = types.ModuleType("__main__")
     module.__file__ = str(file)
@@ -65,10 +91,10 @@ def _execute(source: Source, file: Path, arguments: list[str], printed: io.Strin
     return "", ""
 
 
-def _stopped(name: str, stop: SystemExit, printed: io.StringIO) -> str:
+def _stopped(name: str, stop: SystemExit, printed: Printed) -> str:
     if stop.code in (None, 0):
         return ""
-    last = (printed.getvalue().strip().splitlines() or [""])[-1]
+    last = (printed.text().strip().splitlines() or [""])[-1]
     if stop.code == 2 and "error:" in last:
         return f"{name} needs arguments ({last.partition('error: ')[2]}): give them after --"
     said = stop.code if isinstance(stop.code, str) else f"code {stop.code}{': ' + last if last else ''}"

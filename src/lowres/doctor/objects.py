@@ -41,7 +41,7 @@ def diagnose(
     """Examines the objects of a training without changing them.
 
     Parameters, buffers, gradients, modes, optimizer, schedule and generators are bit for bit the same afterwards;
-    networks are examined as copies, loaders are read with no worker processes.
+    networks and streams are examined as copies, and images are fetched from data sets with no worker processes.
 
     Args:
         model: The network, on any device.
@@ -191,13 +191,20 @@ class watch:  # noqa: N801 - read as a verb: `with watch() as doctor:`
                 self._target, "no network was passed through", (), problem="no network was passed through"
             )
             return
-        with untouched([one.item for one in seen.loaders.values()]):
-            setup = from_trace(seen, target=self._target, pristine=self._recorder.pristine, pretrained={})
-            setup.given_epochs = self._epochs or setup.epochs
-            name = self._target
-            setup.source = self._recorder.frames.source(name)
-            setup.files = {path: one for path, one in self._recorder.frames.sources.items() if path != name}
-            self.report = examine(setup, problem=problem)
+        try:
+            with untouched([one.item for one in seen.loaders.values()]):
+                self.report = self._examined(problem)
+        except Exception as fault:  # the loop must not fail because it was watched
+            problem = problem or f"what was seen could not be examined: {type(fault).__name__}: {fault}"
+            self.report = Report(self._target, problem, (), problem=problem)
+
+    def _examined(self, problem: str) -> Report:
+        seen, name, sources = self._recorder.trace, self._target, self._recorder.frames.sources
+        setup = from_trace(seen, target=name, pristine=self._recorder.pristine, pretrained={})
+        setup.given_epochs = self._epochs or setup.epochs
+        setup.source = self._recorder.frames.source(name)
+        setup.files = {path: one for path, one in sources.items() if path != name}
+        return examine(setup, problem=problem)
 
 
 class _Copying(Recorder):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomSampler, Subset
 
 from lowres.doctor.findings import Place
-from lowres.doctor.readings import parts
+from lowres.doctor.readings import first_batch, parts
 
 SAMPLES = 96
 """Images that statistics are taken of."""
@@ -83,7 +83,7 @@ class Pipeline:
                 indices = own if indices is None else own[indices]
                 dataset = dataset.dataset
                 continue
-            inner = next((v for k, v in vars(dataset).items() if k in INNER and _is_dataset(v)), None)
+            inner = _inner(dataset)
             if inner is None or isinstance(dataset, ConcatDataset) or _length(inner) != _length(dataset):
                 break
             dataset = inner
@@ -116,11 +116,10 @@ class Pipeline:
         dataset = self.loader.dataset
         for _ in range(10):
             for name in ("transform", "transforms", "tfm", "augment"):
-                transform = vars(dataset).get(name) if hasattr(dataset, "__dict__") else None
+                transform = _attributes(dataset).get(name)
                 if transform is not None and type(transform).__name__ != "StandardTransform":
                     found += _flat(transform)
-            inner = dataset.dataset if isinstance(dataset, Subset) else None
-            inner = inner or next((v for k, v in vars(dataset).items() if k in INNER and _is_dataset(v)), None)
+            inner = dataset.dataset if isinstance(dataset, Subset) else _inner(dataset)
             if inner is None:
                 break
             dataset = inner
@@ -149,8 +148,7 @@ class Pipeline:
     def samples(self) -> tuple[Tensor, Tensor | None] | None:
         """Images spread evenly over the data set as the loader would give them, (N, C, H, W), and their labels."""
         if isinstance(self.loader.dataset, IterableDataset):
-            batch = next(iter(self.loader), None)
-            images, labels = parts(batch)
+            images, labels = parts(first_batch(self.loader))
             return (images, labels) if images is not None else None
         positions = _spread(self.size or 0, SAMPLES)
         images, labels = parts(self.loader.collate_fn([self.loader.dataset[i] for i in positions]))
@@ -188,7 +186,10 @@ class Pipeline:
             raw = raw[self.indices]
         change = getattr(self.base, "target_transform", None)
         if change is not None:
-            table = {value: int(change(int(value))) for value in np.unique(raw).tolist()}
+            try:
+                table = {value: int(change(int(value))) for value in np.unique(raw).tolist()}
+            except (TypeError, ValueError):  # it makes vectors of them
+                return None
             raw = np.array([table[value] for value in raw.tolist()], dtype=np.int64)
         restricted = getattr(self.loader.sampler, "indices", None) is not None
         if not restricted and (len(raw) != self.size or not self._agree(raw)):
@@ -253,6 +254,15 @@ class Pipeline:
 
 INNER = ("dataset", "ds", "base", "base_dataset", "subset", "data", "inner", "wrapped", "cifar", "source")
 """Attributes under which wrappers keep the data set they wrap."""
+
+
+def _attributes(dataset: Any) -> dict[str, Any]:
+    return getattr(dataset, "__dict__", {})
+
+
+def _inner(dataset: Any) -> Any:
+    """The data set that a wrapper keeps; None where it keeps none."""
+    return next((v for k, v in _attributes(dataset).items() if k in INNER and _is_dataset(v)), None)
 
 
 def _is_dataset(value: Any) -> bool:

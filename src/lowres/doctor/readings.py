@@ -1,11 +1,13 @@
 """Readings of single objects, which the recorder writes into its events."""
 
 import copy
+import itertools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 
 def parts(batch: Any) -> tuple[Tensor | None, Tensor | None]:
@@ -15,6 +17,16 @@ def parts(batch: Any) -> tuple[Tensor | None, Tensor | None]:
     images = next((one for one in tensors if one.dim() >= 2), None)
     labels = next((one for one in reversed(tensors) if one.dim() == 1 and not one.is_floating_point()), None)
     return images, labels
+
+
+def first_batch(loader: DataLoader[Any]) -> Any:
+    """The first batch of a copy of a stream, so that the stream itself loses none; None where it cannot be copied."""
+    try:
+        stream = iter(copy.deepcopy(loader.dataset))
+    except Exception:  # it may hold a generator, a socket, a file
+        return None
+    items = list(itertools.islice(stream, loader.batch_size or 1))
+    return loader.collate_fn(items if loader.batch_size else items[0]) if items else None
 
 
 def describe_scores(scores: Tensor, target: Any) -> dict[str, Any]:

@@ -97,8 +97,8 @@ def _finding(value: Mapping[str, Any]) -> Finding:
 def examine(setup: Setup, *, problem: str = "", traceback: str = "") -> Report:
     """Applies all checks to a setup and puts the report together."""
     findings, failed = run_checks(setup)
-    reach = _expected(setup, findings)
-    figures = seen(setup)
+    reach = setup.attempt("what such a setup reaches", lambda: _expected(setup, findings)) or {}
+    figures = setup.attempt("the setup's figures", lambda: seen(setup)) or {}
     notes = (*dict.fromkeys((*setup.notes, *failed)),)
     headline = _headline(setup, findings, reach, problem)
     return Report(setup.target, headline, tuple(findings), reach, figures, notes, problem, traceback)

@@ -1,5 +1,6 @@
 """The setup in figures, for people and for programs; a recipe is written from them."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from lowres.doctor.pipeline import Pipeline
+from lowres.doctor.sandbox import at_home
 from lowres.doctor.setup import Setup
 from lowres.doctor.shapes import shape_of
 
@@ -21,14 +23,9 @@ def seen(setup: Setup) -> dict[str, Any]:
         figures["network"] = _network(setup)
     for name, one in (("train", setup.train), *((f"{p.role}_loader", p) for p in setup.evals)):
         if one is not None:
-            figures[name] = {
-                "data": type(one.base).__name__,
-                "images": one.size,
-                "batch_size": one.batch_size,
-                "transforms": one.names,
-            }
+            figures[name] = setup.attempt(f"the loader {name}", functools.partial(_loader, one)) or {}
     if setup.train is not None:
-        figures["train"] |= setup.attempt("the training images", lambda: _training(setup.train)) or {}
+        figures["train"] |= setup.attempt("the training images", lambda: _training(setup.train, setup.home)) or {}
     if setup.optimizer is not None:
         figures["optimizer"] = {"class": setup.algorithm} | _options(setup.groups)
     if setup.rates is not None:
@@ -50,6 +47,15 @@ def seen(setup: Setup) -> dict[str, Any]:
     figures["epochs"] = setup.epochs
     figures["events"] = {kind: setup.trace.count(kind) for kind in ("forward", "backward", "step", "schedule")}
     return figures
+
+
+def _loader(one: Pipeline) -> dict[str, Any]:
+    return {
+        "data": type(one.base).__name__,
+        "images": one.size,
+        "batch_size": one.batch_size,
+        "transforms": one.names,
+    }
 
 
 def _network(setup: Setup) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def _pooled(kinds: Iterable[str]) -> bool:
     return order[:2] == ["conv", "pool"]
 
 
-def _training(one: Pipeline | None) -> dict[str, Any]:
+def _training(one: Pipeline | None, home: Path | None) -> dict[str, Any]:
     """What a recipe says of the training images."""
     assert one is not None
     names = {type(part).__name__: part for part in one.transforms}
@@ -116,7 +122,7 @@ def _training(one: Pipeline | None) -> dict[str, Any]:
     constants = one.constants or (None, None)
     return {
         "of": len(one.base) if hasattr(one.base, "__len__") else None,
-        "root": str(Path(str(root)).absolute()) if root is not None else None,
+        "root": str(at_home(Path(str(root)), home or Path.cwd())) if root is not None else None,
         "crop": (max(padding) if isinstance(padding, list | tuple) else padding or 0) if crop is not None else None,
         "padding": str(getattr(crop, "padding_mode", "constant")),
         "flip": "RandomHorizontalFlip" in names,

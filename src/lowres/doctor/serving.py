@@ -16,6 +16,7 @@ from torch import nn
 from lowres.data import Dataset as Data
 from lowres.data import load_dataset
 from lowres.doctor.recorder import Recorder
+from lowres.doctor.sandbox import at_home
 from lowres.errors import UserError
 
 SHAPES = {
@@ -92,7 +93,7 @@ class Kitchen:
         dataset.class_to_idx = {one: i for i, one in enumerate(classes)}
 
     def _read(self, name: str, root: Any) -> Any:
-        for place in (self.data_dir, self.home / Path(str(root).replace("\\", "/"))):
+        for place in (self.data_dir, self._place(root)):
             try:
                 read = load_dataset(name, place) if place is not None else None
             except UserError as error:
@@ -105,6 +106,9 @@ class Kitchen:
         self._note_stand_in(name)
         return [(*made_up(count, 3, 32, classes, count), range(classes)) for count in (50_000, 10_000)]
 
+    def _place(self, root: Any) -> Path:
+        return at_home(Path(str(root).replace("\\", "/")).expanduser(), self.home)
+
     def _note_stand_in(self, name: str) -> None:
         self.made_up = True
         self.notes.append(
@@ -115,8 +119,7 @@ class Kitchen:
     def _other(self, original: Callable[..., None]) -> Callable[..., None]:
         def init(dataset: Any, root: Any = "data", *args: Any, **kwargs: Any) -> None:
             kwargs.pop("download", None)
-            places = (self.data_dir, self.home / Path(str(root).replace("\\", "/")))
-            for place in (one for one in places if one is not None and one.is_dir()):
+            for place in (one for one in (self.data_dir, self._place(root)) if one is not None and one.is_dir()):
                 try:
                     original(dataset, place, *args, **kwargs)
                 except (RuntimeError, OSError):

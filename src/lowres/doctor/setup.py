@@ -1,10 +1,12 @@
 """A setup: everything the doctor knows of somebody's training. Facts are gathered once; checks only read them."""
 
 import copy
+import functools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,6 +48,7 @@ class Setup:
         image: A batch for the network, where no loader gives one.
         pretrained: The name of the weights it started from; "".
         made_up: Whether images are stand-ins.
+        home: The user's current folder, where another stands in for it.
         notes: What could not be examined, a line each.
     """
 
@@ -65,6 +68,7 @@ class Setup:
     image: Tensor | None = None
     pretrained: str = ""
     made_up: bool = False
+    home: Path | None = None
     notes: list[str] = field(default_factory=list)
 
     # The network.
@@ -127,6 +131,9 @@ class Setup:
     @cached_property
     def classes(self) -> int | None:
         """How many classes the labels name."""
+        return self.attempt("the classes", self._classes)
+
+    def _classes(self) -> int | None:
         if self.train is not None and self.train.labels is not None:
             return len(np.unique(self.train.labels))
         names = getattr(self.train.base, "classes", None) if self.train is not None else None
@@ -264,7 +271,8 @@ def from_trace(trace: Trace, *, target: str, pristine: dict[int, nn.Module], pre
         setup.train = pipeline(trace, id(loader), "train")
     for key in trace.eval_loaders():
         found = pipeline(trace, key, "val")
-        found.role = "test" if found.official_test else "val"
+        official = setup.attempt("an evaluation's images", functools.partial(getattr, found, "official_test"))
+        found.role = "test" if official else "val"
         setup.evals.append(found)
     keys = trace.scheduler_keys()
     own = [key for key in keys if getattr(trace.schedulers[key].item, "optimizer", None) in (setup.optimizer, None)]

@@ -10,8 +10,6 @@ with that loader's transforms, on test images. They differ where a program valid
 not count as a gain. The program's last pass is taken for both if it was one over test images after the last step.
 """
 
-import contextlib
-import io
 import json
 import os
 import sys
@@ -22,7 +20,7 @@ from typing import Any
 
 import torch
 
-from lowres.doctor.executing import limit_memory, limited, run
+from lowres.doctor.executing import limit_memory, limited, printing, run
 from lowres.doctor.frames import Frames
 from lowres.doctor.proof.draws import seed_everything
 from lowres.doctor.proof.follower import Follower
@@ -57,14 +55,13 @@ def main(request_file: str, loaded: dict[str, Any] | None = None) -> None:
     kitchen.loaded |= loaded or {}
     limit_memory(request["memory"])
     seed_everything(request["seed"])
-    printed = io.StringIO()
     measured = Measured(None, "")
     with follower, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kitchen.serve(follower)
         confine(follower, home, scratch, notes)
         sys.path.insert(0, str(file.parent))
-        with limited(request["seconds"]), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        with limited(request["seconds"]), printing(out / "printed") as printed:
             problem, _, _ = run(source, file, request["arguments"], printed)
             if not problem and follower.trained():
                 follower.off = True
