@@ -36,7 +36,6 @@ for epoch in range(
         ('f("größe", y=3)', 'f("größe", y=3, lr=1)'),
         ("f(\n    x,\n    y=3,\n)", "f(\n    x,\n    y=3,\n    lr=1,\n)"),
         ("f(\n    x,\n    y=3  # so\n)", "f(\n    x,\n    y=3,  # so\n    lr=1\n)"),
-        ("f(x, **more)", "f(x, **more, lr=1)"),
     ],
 )
 def test_a_keyword_is_set(code, after):
