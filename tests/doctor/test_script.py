@@ -351,6 +351,58 @@ def test_an_unusual_loop_is_seen_to_its_end(observe, program, name):
     assert report.seen["events"]["step"] == report.seen["events"]["backward"] * (1 + ("around" in name))
 
 
+def test_schedules_that_are_put_together_are_not_stepped_by_that(observe, program):
+    cosine = "scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)"
+    both = (
+        "lr = torch.optim.lr_scheduler\n"
+        "scheduler = lr.SequentialLR(optimizer, [lr.LinearLR(optimizer, total_iters=2), "
+        "lr.CosineAnnealingLR(optimizer, T_max=EPOCHS - 2)], milestones=[2])"
+    )
+    assert "LR104" in loud(observe(program((cosine, both), ("    scheduler.step()\n", ""))))
+
+
+WRAPPERS = """
+class Stream(torch.utils.data.IterableDataset):
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __iter__(self):
+        return iter(self.dataset[i] for i in torch.randperm(len(self.dataset)).tolist())
+
+
+class Padded(Dataset):
+    def __init__(self, dataset, size):
+        self.dataset, self.size = dataset, size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, i):
+        return self.dataset[i % len(self.dataset)]
+
+
+model = nn.Sequential("""
+
+
+DRAW = "        self.images = torch.randn(count"
+STORED = "        self.data = (99 * torch.rand(count, 8, 8, 3, generator=draw)).byte().numpy()\n" + DRAW
+TRAIN = "DataLoader(Photographs(320, True), batch_size=32, shuffle=True)"
+VAL = "DataLoader(Photographs(130, False), batch_size=65)"
+BEHIND = {
+    "DA213": (TRAIN, "DataLoader(Stream(Photographs(130, True)), 32)"),
+    "EV405": (VAL, "DataLoader(Padded(Photographs(130, False), 195), 65)"),
+}
+
+
+@pytest.mark.parametrize("code", BEHIND)
+def test_images_behind_streams_and_paddings_are_known(observe, program, code):
+    text = program(("model = nn.Sequential(", WRAPPERS.strip()), (DRAW, STORED), BEHIND[code])
+    assert code in loud(observe(text))
+
+
 FAULTY = ["TR502", "LR103", "EV401", "DA206"]
 
 

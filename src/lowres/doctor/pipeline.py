@@ -4,7 +4,7 @@ Transforms are read where they can be, and tried: the same image is fetched seve
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -222,6 +222,17 @@ class Pipeline:
         return float(np.mean([_entropy(one) for one in drawn]) / max(float(np.mean(random)), 1e-9))
 
     @cached_property
+    def padding(self) -> int:
+        """Images at its end that are its first ones again: those by which a wrapper is longer than what it wraps."""
+        dataset = self.loader.dataset
+        inner = None if isinstance(dataset, IterableDataset) else _inner(dataset)
+        own = _length(inner) if inner is not None else None
+        if not own or not self.size or not own < self.size < 2 * own:
+            return 0
+        (first, _), (again, _) = parts(dataset[0]), parts(dataset[own])
+        return self.size - own if first is not None and again is not None and torch.equal(first, again) else 0
+
+    @cached_property
     def raw(self) -> NDArray[Any] | None:
         """The stored images that are used, (N, H, W, C) or (N, C, H, W), bytes; None where they lie in files."""
         data = getattr(self.base, "data", None)
@@ -248,7 +259,10 @@ class Pipeline:
 
     @cached_property
     def prints(self) -> frozenset[Any] | None:
-        """The stand-ins, without order."""
+        """The stand-ins, without order; of a stream those of the data set that it wraps, if it is as long."""
+        inner = _inner(self.base) if isinstance(self.base, IterableDataset) else None
+        if inner is not None and _length(inner) == _length(self.base):
+            return replace(self, loader=DataLoader(inner)).prints
         return frozenset(self.stored) if self.stored is not None else None
 
 

@@ -212,7 +212,11 @@ class Recorder:
 
     def _scheduler_init(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def init(item: Any, *args: Any, **kwargs: Any) -> None:
-            original(item, *args, **kwargs)
+            before, self._scheduling = self._scheduling, True  # one of several is stepped while they are put together
+            try:
+                original(item, *args, **kwargs)
+            finally:
+                self._scheduling = before
             self.trace.schedulers.setdefault(id(item), Seen(item, self.frames.where(), {}))
 
         return init

@@ -178,7 +178,7 @@ def counted(setup: Setup) -> Found | None:
         sampler = type(one.loader.sampler).__name__
         if visits is None or size is None or "Distributed" in sampler:
             continue
-        extra = _repeats(one)
+        extra = _repeats(one) or one.padding
         if visits == size and not extra:
             continue
         if visits < size and not one.loader.drop_last:

@@ -279,14 +279,15 @@ def channels(setup: Setup) -> Found | None:
     """Red and blue are exchanged between training and evaluation.
 
     The mean of red less blue is compared over 5,000 stored images: where its sign differs and both are far from zero,
-    by six standard errors, the order does. Made-up images are not judged.
+    by six standard errors, the order does. Made-up images are not judged, nor images of fewer classes than training
+    has: classes differ in colour.
     """
     if setup.made_up or setup.train is None or setup.train.raw is None:
         return None
     first = _red_less_blue(setup.train)
     for one in setup.evals:
         other = _red_less_blue(one)
-        if first is None or other is None or first[0] * other[0] >= 0:
+        if first is None or other is None or first[0] * other[0] >= 0 or _classes(one) < _classes(setup.train):
             continue
         if min(abs(mean) / error for mean, error in (first, other)) < 6:
             continue
@@ -298,6 +299,11 @@ def channels(setup: Setup) -> Found | None:
             fix=one_order(setup),
         )
     return None
+
+
+def _classes(one: Pipeline) -> int:
+    """How many there are in its labels; 0 where these are not known."""
+    return 0 if one.labels is None else len(np.unique(one.labels))
 
 
 def _red_less_blue(one: Pipeline) -> tuple[float, float] | None:
