@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision.models import ResNet18_Weights
 
 import lowres
@@ -18,7 +19,7 @@ from lowres.doctor.checks.norms import unnormed
 from lowres.doctor.checks.optimizer import dead, declared_unused
 from lowres.doctor.checks.parameters import outside
 from lowres.doctor.checks.rate import too_high
-from lowres.doctor.checks.splits import of_the_weights
+from lowres.doctor.checks.splits import channels, of_the_weights
 from lowres.doctor.findings import Place
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup
@@ -57,6 +58,31 @@ def test_normalisation_is_known_wherever_it_happens():
     assert of_the_weights(pretrained(pixels, ResNet18_Weights.DEFAULT.transforms())) is None
     assert of_the_weights(pretrained((pixels - 0.45) / 0.25)) is None
     assert of_the_weights(pretrained(pixels, model=Centred(*layers))) is None
+
+
+class Stored(Dataset):
+    """Images of two classes, one red, one blue, as arrays."""
+
+    def __init__(self, targets, turned=False):
+        self.targets, self.data = list(targets), np.full((len(targets), 8, 8, 3), 100, np.uint8)
+        noise = np.random.default_rng(0).integers(0, 20, len(targets)).astype(np.uint8)
+        for image, label, extra in zip(self.data, self.targets, noise, strict=True):
+            image[..., 2 * (bool(label) != turned)] += (20 if label else 120) + extra
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, i):
+        return torch.from_numpy(self.data[i]).permute(2, 0, 1) / 255, self.targets[i]
+
+
+@pytest.mark.parametrize(
+    ("targets", "turned", "found"), [([0, 1] * 50, True, True), ([0, 1] * 50, False, False), ([1] * 100, False, False)]
+)
+def test_a_class_has_a_colour_of_its_own(targets, turned, found):
+    train, val = (Pipeline(DataLoader(one, 10)) for one in (Stored([0, 1] * 100), Stored(targets, turned)))
+    setup = Setup("train.py", train=train, evals=[val])
+    assert (channels(setup) is not None) == found
 
 
 COUNT = """
