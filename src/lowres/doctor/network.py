@@ -191,8 +191,9 @@ def _watched(
             return
         kind = "conv" if isinstance(module, nn.Conv2d) else "linear" if isinstance(module, nn.Linear) else "pool"
         spread = float(output.detach().float().std()) if output.numel() > 1 else 0.0
+        least = float(before.detach().min()) if before.numel() else 0.0
         layers.append(
-            {"module": module, "name": names[id(module)], "kind": kind, "spread": spread, "least": float(before.min())}
+            {"module": module, "name": names[id(module)], "kind": kind, "spread": spread, "least": least}
             | {"before": tuple(before.shape[2:]), "after": tuple(output.shape[2:]) if output.dim() == 4 else ()}
         )
 

@@ -16,6 +16,7 @@ from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomS
 
 from lowres.doctor.findings import Place
 from lowres.doctor.readings import first_batch, parts
+from lowres.doctor.wrappers import attributes_of, length_of, wrapped_by
 
 SAMPLES = 96
 """Images that statistics are taken of."""
@@ -47,12 +48,12 @@ class Pipeline:
     @property
     def size(self) -> int | None:
         """Images of its data set."""
-        return _length(self.loader.dataset)
+        return length_of(self.loader.dataset)
 
     @property
     def visits(self) -> int | None:
         """Images that one pass over it gives, as sampler and `drop_last` have it."""
-        count = _length(self.loader.sampler) if not isinstance(self.loader.dataset, IterableDataset) else None
+        count = length_of(self.loader.sampler) if not isinstance(self.loader.dataset, IterableDataset) else None
         if count is None or self.loader.batch_sampler is None:
             return count
         if self.batch_size and self.loader.drop_last:
@@ -83,8 +84,8 @@ class Pipeline:
                 indices = own if indices is None else own[indices]
                 dataset = dataset.dataset
                 continue
-            inner = _inner(dataset)
-            if inner is None or isinstance(dataset, ConcatDataset) or _length(inner) != _length(dataset):
+            inner = wrapped_by(dataset)
+            if inner is None or isinstance(dataset, ConcatDataset) or length_of(inner) != length_of(dataset):
                 break
             dataset = inner
         return dataset, indices
@@ -116,10 +117,10 @@ class Pipeline:
         dataset = self.loader.dataset
         for _ in range(10):
             for name in ("transform", "transforms", "tfm", "augment"):
-                transform = _attributes(dataset).get(name)
+                transform = attributes_of(dataset).get(name)
                 if transform is not None and type(transform).__name__ != "StandardTransform":
                     found += _flat(transform)
-            inner = dataset.dataset if isinstance(dataset, Subset) else _inner(dataset)
+            inner = dataset.dataset if isinstance(dataset, Subset) else wrapped_by(dataset)
             if inner is None:
                 break
             dataset = inner
@@ -225,8 +226,8 @@ class Pipeline:
     def padding(self) -> int:
         """Images at its end that are its first ones again: those by which a wrapper is longer than what it wraps."""
         dataset = self.loader.dataset
-        inner = None if isinstance(dataset, IterableDataset) else _inner(dataset)
-        own = _length(inner) if inner is not None else None
+        inner = None if isinstance(dataset, IterableDataset) else wrapped_by(dataset)
+        own = length_of(inner) if inner is not None else None
         if not own or not self.size or not own < self.size < 2 * own:
             return 0
         (first, _), (again, _) = parts(dataset[0]), parts(dataset[own])
@@ -260,31 +261,10 @@ class Pipeline:
     @cached_property
     def prints(self) -> frozenset[Any] | None:
         """The stand-ins, without order; of a stream those of the data set that it wraps, if it is as long."""
-        inner = _inner(self.base) if isinstance(self.base, IterableDataset) else None
-        if inner is not None and _length(inner) == _length(self.base):
+        inner = wrapped_by(self.base) if isinstance(self.base, IterableDataset) else None
+        if inner is not None and length_of(inner) == length_of(self.base):
             return replace(self, loader=DataLoader(inner)).prints
         return frozenset(self.stored) if self.stored is not None else None
-
-
-INNER = ("dataset", "ds", "base", "base_dataset", "subset", "data", "inner", "wrapped", "cifar", "source")
-"""Attributes under which wrappers keep the data set they wrap."""
-
-
-def _attributes(dataset: Any) -> dict[str, Any]:
-    return getattr(dataset, "__dict__", {})
-
-
-def _inner(dataset: Any) -> Any:
-    """The data set that a wrapper keeps; None where it keeps none."""
-    return next((v for k, v in _attributes(dataset).items() if k in INNER and _is_dataset(v)), None)
-
-
-def _is_dataset(value: Any) -> bool:
-    return (
-        hasattr(value, "__getitem__")
-        and hasattr(value, "__len__")
-        and not isinstance(value, np.ndarray | Tensor | list | tuple | dict | str | range)
-    )
 
 
 def _positions(value: Any) -> NDArray[np.int64] | None:
@@ -294,13 +274,6 @@ def _positions(value: Any) -> NDArray[np.int64] | None:
     try:
         return np.asarray(list(value), dtype=np.int64)
     except (TypeError, ValueError):
-        return None
-
-
-def _length(value: Any) -> int | None:
-    try:
-        return len(value)
-    except TypeError:
         return None
 
 
@@ -339,7 +312,7 @@ def _image(item: Any) -> Tensor | None:
 def _labels(base: Any) -> NDArray[np.int64] | None:
     for name in ("targets", "labels", "_labels", "y"):
         values = getattr(base, name, None)
-        if values is not None and not callable(values) and len(values) == _length(base):
+        if values is not None and not callable(values) and len(values) == length_of(base):
             try:
                 return np.asarray(values).astype(np.int64).reshape(-1)
             except (TypeError, ValueError):
