@@ -1,18 +1,15 @@
 """DA2: transforms, order and pixels of the training images."""
 
-import ast
-
 import numpy as np
 import torch
 
 from lowres.doctor.findings import Found, Place, check
 from lowres.doctor.pixels import smoother_layout
 from lowres.doctor.remedies.pixels import transposed
-from lowres.doctor.remedies.splits import fresh, shuffled
+from lowres.doctor.remedies.splits import fresh, shuffled, transform_assigned
 from lowres.doctor.remedies.transform_lists import compose_of
 from lowres.doctor.remedies.transforms import augmentation, moderation, normalisation
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import last_name
 
 
 def in_loop(setup: Setup) -> bool:
@@ -22,14 +19,8 @@ def in_loop(setup: Setup) -> bool:
 
 def assigned_transform(setup: Setup) -> Place | None:
     """Where the source says `X.dataset.transform = ...`."""
-    for source in (setup.source, *setup.files.values()):
-        for node in source.nodes(ast.Assign) if source is not None else ():
-            assert source is not None
-            for target in node.targets:
-                sets = isinstance(target, ast.Attribute) and target.attr in ("transform", "transforms")
-                if sets and last_name(target.value) == "dataset":  # type: ignore[attr-defined]
-                    return Place(source.path, node.lineno)
-    return None
+    found = transform_assigned(setup)
+    return Place(found[0].path, found[1]) if found is not None else None
 
 
 @check(

@@ -115,16 +115,24 @@ def _split_of(source: Source, call: ast.Call) -> str:
 def own_copy(setup: Setup) -> Fix:
     """Before `val.dataset.transform = ...`: a copy of the data set for validation."""
     title = "two data sets, one for each transform"
+    found = transform_assigned(setup)
+    if found is None:
+        return Fix(title, code="val_set = Subset(CIFAR10(root, train=True, transform=test_transform), val_set.indices)")
+    source, line, name = found
+    copied = f"{name} = copy.copy({name})  # training keeps its own transforms"
+    return source.fix(title, source.before(line, copied), source.imported("import copy"))
+
+
+def transform_assigned(setup: Setup) -> tuple[Source, int, str] | None:
+    """Where the source says `X.dataset.transform = ...`: the file, the line, and `X.dataset`."""
     for source in (setup.source, *setup.files.values()):
         for node in source.nodes(ast.Assign) if source is not None else ():
             assert source is not None
             for target in node.targets:
                 sets = isinstance(target, ast.Attribute) and target.attr in ("transform", "transforms")
                 if sets and last_name(target.value) == "dataset":  # type: ignore[attr-defined]
-                    name = source.segment(target.value)  # type: ignore[attr-defined]
-                    copied = f"{name} = copy.copy({name})  # training keeps its own transforms"
-                    return source.fix(title, source.before(node.lineno, copied), source.imported("import copy"))
-    return Fix(title, code="val_set = Subset(CIFAR10(root, train=True, transform=test_transform), val_set.indices)")
+                    return source, node.lineno, source.segment(target.value)  # type: ignore[attr-defined]
+    return None
 
 
 def at_random(setup: Setup, one: Pipeline) -> Fix:
