@@ -68,8 +68,7 @@ def common(model: str, epochs: int, batch_size: int, image_size: int) -> Recipe:
         model=model,
         image_size=image_size,
         augmentation=Augmentation(crop=image_size // 8, padding="zero", flip="random"),
-        # Twice that rate is too much for deep networks that are adapted; with gradients clipped to 1, which mends that,
-        # they stay at chance as they are.
+        # The rate that both kinds of a deep network bear without clipped gradients (benchmarks/adapt_training.py).
         optimizer=Optimizer(lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, decay="kernels"),
         schedule=Schedule("triangle", warmup=0.2),
         epochs=epochs,
