@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import sys
+import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
@@ -120,12 +121,15 @@ def put_back(monkeypatch):
         for item in ("argv", "stdin", "path"):
             monkeypatch.setattr(sys, item, list(sys.path) if item == "path" else getattr(sys, item))
         monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+        temporary = tempfile.tempdir
         try:
             with warnings.catch_warnings(), torch.random.fork_rng():
                 warnings.simplefilter("ignore")
                 yield
         finally:
             os.chdir(cwd)
+            tempfile.tempdir = temporary
             resource.setrlimit(resource.RLIMIT_DATA, limit)
             sys.dont_write_bytecode = bytecode
 

@@ -224,11 +224,13 @@ assert not os.path.exists("copy.pt")
 with tempfile.TemporaryDirectory() as folder:
     Path(folder, "a").write_text("b")
     assert Path(folder, "a").read_text() == "b"
+assert tempfile._get_default_tempdir() == tempfile.gettempdir() == os.environ["TMPDIR"]
 os.chdir("checkpoint")
 assert Path.cwd() == Path({str(home / "checkpoint")!r})
 """
     report = observe(program(("\nfor epoch in", head + "\nfor epoch in")))
     assert report.problem == ""
+    assert report.notes == ("remove('old.txt') outside of the scratch folder was left undone",)
     assert sorted(path.name for path in home.rglob("*")) == ["checkpoint", "old.txt", "train.py"]
     assert (home / "old.txt").read_text() == "kept"
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
 import types
 import warnings
@@ -53,6 +54,9 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     os.chdir(scratch)
     sys.path.insert(0, str(home))
     sys.dont_write_bytecode = True
+    temporary = scratch / ".tmp"  # `tempfile` tries its folder out by writing there, past `open`
+    temporary.mkdir(exist_ok=True)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
     files = _Files(home, scratch, notes)
     for module in (builtins, io):
         recorder.patch(module, "open", files.open)

@@ -16,7 +16,7 @@ from lowres.doctor.source import Source, called
 
 LAST = 4
 """Pixels a side that the last maps should keep at least; networks for 32 pixels end there or at 8."""
-TITLE = "a stem for small images: 3x3, stride 1, no pool"
+TITLE = "a stem for small images: 3x3, stride 1"
 STEM = """\
 # for a ResNet of torchvision; other families: stride 1 in the first convolution, no pool behind it
 {model}.conv1 = nn.Conv2d(3, {width}, kernel_size=3, stride=1, padding=1, bias=False)
@@ -29,7 +29,7 @@ def stem(setup: Setup, place: Place | None) -> Fix:
     source = setup.text(place)
     statement = source.statement_at(place.line) if source is not None and place is not None else None
     first = network.convolutions[0] if network is not None else None
-    manual = Fix(TITLE, code=STEM.format(model="model", width=(first.width if first else 0) or 64))
+    manual = Fix(f"{TITLE}, no pool", code=STEM.format(model="model", width=(first.width if first else 0) or 64))
     if network is None or model is None or source is None or not isinstance(statement, ast.Assign):
         return manual
     held = list(targets(statement))
@@ -42,6 +42,7 @@ def stem(setup: Setup, place: Place | None) -> Fix:
     prefix, imports = layers_prefix(source, *dict.fromkeys(type(one).__name__ for one in changes.values() if one))
     lines = [f"{_path(name, path)} = {code}" for path, code in _code(changes, model, prefix, moves(source, statement))]
     title = TITLE if isinstance(changes.get("conv1"), nn.Conv2d) else "stride 1 where images are small already"
+    title += ", no pool" if any(isinstance(one, nn.Identity) for one in changes.values()) else ""
     return source.fix(title, source.after(statement, *lines), *imports)
 
 
