@@ -44,8 +44,10 @@ from lowres.runs import manifest
 TRAINING_IMAGES = 45_000
 
 
-def request(file: Path, text: str, arguments: argparse.Namespace, epochs: int, seed: int) -> dict[str, Any]:
-    """What a trial is asked; `text` is its source, shortened already."""
+def request(
+    file: Path, text: str, arguments: argparse.Namespace, epochs: int, seed: int, whole: int = TRAINING_IMAGES
+) -> dict[str, Any]:
+    """What a trial is asked; `text` is its source, shortened already, `whole` its images."""
     return {
         "script": str(file),
         "source": text,
@@ -55,7 +57,7 @@ def request(file: Path, text: str, arguments: argparse.Namespace, epochs: int, s
         "seed": seed,
         "images": arguments.images,
         "test": arguments.test,
-        "whole": TRAINING_IMAGES,
+        "whole": whole,
         "batch": arguments.batch,
         "stop": epochs + 1,  # it ends by itself; this is for loops that do not follow
         "seconds": arguments.seconds,
