@@ -14,7 +14,7 @@
 #   PYTORCH_CIFAR   checkout of the ordinary loop, to be measured beside
 #   TIMM            checkout of timm with its train.py, likewise
 #   RECORDS         speed-run scripts, separated by spaces, likewise
-#   AT_ONCE         processes at once for seeds per hour ("1 4 8 12")
+#   AT_ONCE         processes at once for seeds per hour, one measurement each ("4 8 12")
 #   LADDERS         ladders at full length ("seresnet20")
 #   SEEDS           of each rung (5)
 #   COMPILE         1: speed recipes are compiled, in the warming run that does not count
@@ -38,6 +38,13 @@ steps="correctness ceilings throughput speed94 speed95 speed96 resnet20 peers re
 
 left() { echo $((end - $(date +%s))); }
 
+# Ends a command when time is over: 3, since it goes on or begins anew with the next call.
+within() {
+  timeout --signal=INT "$(left)" "$@"
+  local code=$?
+  case $code in 124 | 130) return 3 ;; *) return $code ;; esac
+}
+
 # Minutes that a script may still begin runs in: it ends a run that it has begun, so a part is kept back.
 budget() { awk -v s="$(left)" 'BEGIN { m = s / 60 - 1; print (m > 0.1 ? m : 0.1) }'; }
 
@@ -56,38 +63,46 @@ step() {
     ceilings) bench resnet20-cosine --device "$device" --seconds 8 --out "$json" ;;
     throughput) bench $(recipes) --device "$device" --seconds 8 --out "$json" ;;
     speed94 | speed95 | speed96)
-      "$python" "$here/time_to_accuracy.py" "$1" --runs "$runs" --device "$device" --minutes "$(budget)" ${COMPILE:+--compile} \
+      local compiled=
+      [ "${COMPILE:-0}" = 0 ] || compiled=--compile
+      within "$python" "$here/time_to_accuracy.py" "$1" --runs "$runs" --device "$device" --minutes "$(budget)" $compiled \
         --folder "$state/$1" --out "$json" > /dev/null
       ;;
     resnet20)
-      "$python" "$here/time_to_accuracy.py" resnet20-cosine --epochs 200 --runs 1 --device "$device" \
+      within "$python" "$here/time_to_accuracy.py" resnet20-cosine --epochs 200 --runs 1 --device "$device" \
         --minutes "$(budget)" --folder "$state/resnet20" --out "$json" > /dev/null
       ;;
     peers)
       [ -n "${PYTORCH_CIFAR:-}${TIMM:-}" ] || return 4
-      "$python" "$here/peers/compare.py" ${PYTORCH_CIFAR:+--pytorch-cifar "$PYTORCH_CIFAR"} ${TIMM:+--timm "$TIMM"} \
+      within "$python" "$here/peers/compare.py" ${PYTORCH_CIFAR:+--pytorch-cifar "$PYTORCH_CIFAR"} ${TIMM:+--timm "$TIMM"} \
         --device "$device" --steps 100 --out "$json" > /dev/null
       ;;
     records)
       [ -n "${RECORDS:-}" ] || return 4
-      local words=()
-      for script in $RECORDS; do words+=(--record "$script"); done
-      "$python" "$here/peers/compare.py" "${words[@]}" --runs "$runs" --device "$device" --out "$json" > /dev/null
+      local script recipe
+      for script in $RECORDS; do
+        json=$out/record-$(basename "$script" .py).json
+        [ ! -e "$json" ] || continue
+        case $(basename "$script") in *96*) recipe=speed96 ;; *95*) recipe=speed95 ;; *) recipe=speed94 ;; esac
+        within "$python" "$here/peers/compare.py" --record "$script" --record-recipe $recipe --runs "$runs" \
+          --device "$device" --out "$json" > /dev/null || return
+      done
       ;;
     seeds)
-      "$python" "$here/seeds_per_hour.py" --recipe resnet20-quick --epochs 2 --workers "${AT_ONCE:-8}" --rounds 2 \
-        --device "$device" --out "$json" > /dev/null
+      local count
+      for count in ${AT_ONCE:-4 8 12}; do
+        json=$out/seeds-$count.json
+        [ ! -e "$json" ] || continue
+        within "$python" "$here/seeds_per_hour.py" --recipe resnet20-quick --epochs 2 --workers "$count" --rounds 2 \
+          --device "$device" --out "$json" > /dev/null || return
+      done
       ;;
     ladders)
       for ladder in ${LADDERS:-seresnet20}; do
         [ "$(left)" -gt 30 ] || return 3
-        timeout --signal=INT "$(left)" "$python" -m lowres ladder "$ladder" --seeds "${SEEDS:-5}" \
-          --device "$device" --out "$state/ladders" --quiet --json > "$state/ladder.json"
-        case $? in
-          0) mv "$state/ladder.json" "$out/ladder-$ladder.json" ;;
-          124 | 130) return 3 ;;
-          *) return 1 ;;
-        esac
+        within "$python" -m lowres ladder "$ladder" --seeds "${SEEDS:-5}" \
+          --device "$device" --out "$state/ladders" --quiet --json > "$state/ladder.json" || return
+        mv "$state/ladder.json" "$out/ladder-$ladder.json"
       done
       ;;
     *)

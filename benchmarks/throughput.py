@@ -93,10 +93,10 @@ class ResNet20(nn.Module):
         return self.linear(F.avg_pool2d(out, 8).flatten(1))
 
 
-def ordinary(dataset: Dataset) -> Iterator[dict[str, float]]:
+def ordinary(dataset: Dataset, device: torch.device) -> Iterator[dict[str, float]]:
     """The ordinary loop, a step each time it is asked: seconds of the step, and of waiting for its batch."""
     loader = DataLoader(Pictures(dataset), batch_size=BATCH, shuffle=True, num_workers=2)
-    model = ResNet20().train()
+    model = ResNet20().to(device).train()
     assert sum(p.numel() for p in model.parameters()) == 272_474
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     total = correct = 0
@@ -104,6 +104,7 @@ def ordinary(dataset: Dataset) -> Iterator[dict[str, float]]:
     while True:
         for x, y in loader:
             loaded = time.perf_counter()
+            x, y = x.to(device), y.to(device)
             optimizer.zero_grad()
             logits = model(x)
             loss = F.cross_entropy(logits, y)
@@ -163,8 +164,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the JSON here, too")
     arguments = parser.parse_args()
     dataset = load_dataset("cifar10", arguments.data_dir)
+    device = place(load_recipe("resnet20-cosine"), arguments.device).device
     contenders: dict[str, Callable[[], Iterator[dict[str, float]]]] = {
-        "ordinary loop, fp32": lambda: ordinary(dataset),
+        "ordinary loop, fp32": lambda: ordinary(dataset, device),
         "lowres resnet20-cosine": lambda: ours(dataset, "resnet20-cosine", "auto", arguments.device),
         "lowres resnet20-quick": lambda: ours(dataset, "resnet20-quick", "auto", arguments.device),
         "lowres resnet20-cosine, fp32": lambda: ours(dataset, "resnet20-cosine", "fp32", arguments.device),
@@ -199,7 +201,7 @@ def main() -> None:
             }
             for name, found in rounds.items()
         },
-        "machine": manifest.describe(torch.device(arguments.device)),
+        "machine": manifest.describe(device),
     }
     text = json.dumps(result, indent=2)
     print(text)

@@ -1,8 +1,9 @@
 """Accuracy and seconds of a recipe over many seeds, in one process after a warming run that does not count.
 
-Seconds are those of training and of evaluating the finished network; reading the data, moving it to the device and
-the warming run (compilation, choice of kernels) are left out, as in the published speed records. May be ended at any
-moment, or by `--minutes`, and started again: finished runs stay in the folder and are counted.
+Seconds are those of training, of evaluating the finished network and of computing a whitening first layer; reading the
+data, moving it to the device and the warming run (compilation, choice of kernels) are left out, as in the published
+speed records. May be ended at any
+moment, or by `--minutes`, and started again: runs stay in the folder, what was begun goes on.
 
     python benchmarks/time_to_accuracy.py speed94 --runs 3 --folder runs/speed94 --out speed94.json
 """
@@ -17,22 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lowres.recipes import Recipe, fingerprint, load_recipe
-from lowres.runs import Run, load_run, manifest, train
+from kept import find, run_of
+
+from lowres.recipes import Recipe, load_recipe
+from lowres.runs import Run, manifest, train
 from lowres.speed import times_to_accuracy
 from lowres.training.allocator import keep_memory
 from lowres.training.device import place
-
-
-def finished_runs(folder: Path, recipe: Recipe) -> dict[int, Run]:
-    """Finished runs of the recipe, by seed; of another recipe, none."""
-    found = {}
-    for path in sorted(folder.glob("*/recipe.json")):
-        run = load_run(path.parent)
-        same = fingerprint(dataclasses.replace(run.recipe, seed=recipe.seed)) == fingerprint(recipe)
-        if same and run.result is not None:
-            found[run.recipe.seed] = run
-    return found
 
 
 def summarise(recipe: Recipe, runs: list[Run], asked: int, device: str) -> dict[str, Any]:
@@ -46,9 +38,6 @@ def summarise(recipe: Recipe, runs: list[Run], asked: int, device: str) -> dict[
             else None,
             "mean_seconds": group.mean_seconds,
             "reached": group.reached,
-            "accuracies_without_tta": [
-                run.result.get("accuracy_without_tta") for run in runs if run.result and group.tta != "none"
-            ],
         }
         for group in times_to_accuracy(runs)
     ]
@@ -77,22 +66,22 @@ def main() -> None:
     keep_memory()
     recipe = load_recipe(asked.recipe)
     recipe = dataclasses.replace(recipe, compile=asked.compile, epochs=asked.epochs or recipe.epochs)
-    done = finished_runs(asked.folder, recipe)
-    missing = [seed for seed in range(asked.runs) if seed not in done]
-    on_gpu = place(recipe, asked.device).device.type == "cuda"
-    if missing and on_gpu:  # a CPU compiles and chooses nothing
+    seeds = [dataclasses.replace(recipe, seed=seed) for seed in range(asked.runs)]
+    runs = [run for one in seeds if (run := find(asked.folder, one)) is not None and run.result is not None]
+    done = {run.recipe.seed for run in runs}
+    missing = [one for one in seeds if one.seed not in done]
+    chooses = place(recipe, asked.device).device.type == "cuda" or recipe.compile
+    if missing and chooses:
         with tempfile.TemporaryDirectory() as scrap:
             warming = dataclasses.replace(recipe, epochs=1)
             train(warming, data_dir=asked.data_dir, out=scrap, device=asked.device)
-    for seed in missing:
+    for one in missing:
         if time.monotonic() - began > 60 * asked.minutes:
             break
-        one = dataclasses.replace(recipe, seed=seed)
-        run = train(one, data_dir=asked.data_dir, out=asked.folder, device=asked.device)
-        done[seed] = run
-        result = run.result or {}
-        print(f"seed {seed}: {result['accuracy']:.2f} % in {result['seconds']:.1f} s", file=sys.stderr, flush=True)
-    runs = [done[seed] for seed in sorted(done) if seed < asked.runs]
+        runs.append(run_of(one, asked.folder, asked.data_dir, asked.device))
+        result = runs[-1].result or {}
+        print(f"seed {one.seed}: {result['accuracy']:.2f} % in {result['seconds']:.1f} s", file=sys.stderr, flush=True)
+    runs.sort(key=lambda run: run.recipe.seed)
     text = json.dumps(summarise(recipe, runs, asked.runs, asked.device), indent=1)
     print(text)
     if asked.out:

@@ -45,6 +45,8 @@ def test_the_exponent_of_growth_is_found(script, power):
 RECORD = """
 import torchvision
 torchvision.datasets.CIFAR10("data", train=False)  # batches of no official checksum
+import sys
+assert "CIFAR10" in open(sys.argv[0]).read()  # they keep their own text with their log
 print("|  run     |  epoch  |  val_acc  |  tta_val_acc  |  time_seconds  |")
 for run in ("warmup", "0", "1", "2"):
     print(f"|  {run:6s}  |      0  |   0.8000  |               |        1.0000  |")
@@ -61,8 +63,9 @@ def test_a_record_scripts_table_is_read_without_its_warming_run(script, tmp_path
     digits = load_dataset("digits")
     small = type(digits)("x", digits.train.subset(torch.arange(50)), digits.test.subset(torch.arange(10)))
     script("peers/data").write_batches(small, tmp_path / "data")
-    (tmp_path / "record94.py").write_text(RECORD)
-    words = [sys.executable, str(BENCHMARKS / "peers" / "record.py"), "record94.py", "--runs", "2"]
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / "record94.py").write_text(RECORD)
+    words = [sys.executable, str(BENCHMARKS / "peers" / "record.py"), "checkout/record94.py", "--runs", "2"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
         {"accuracy": 94.0, "seconds": 2.5},
@@ -136,9 +139,12 @@ def test_the_gpu_script_goes_on_where_it_was(gpu, tmp_path):
     assert done.returncode == 3
     assert "speed95 goes on with the next call" in done.stdout
     assert len(calls) == 5
+    assert not any("--compile" in call for call in calls)
     (tmp_path / "speed95").unlink()
-    done, calls = gpu()
+    done, calls = gpu(COMPILE="0", AT_ONCE="2 3")
     assert done.returncode == 0, done.stderr
+    assert not any("--compile" in call for call in calls)
+    assert [call.split("--workers ")[1][0] for call in calls if "seeds_per_hour" in call] == ["2", "3"]
     assert "time_to_accuracy.py speed95" in calls[0]
     assert "peers left out" in done.stdout
     assert (tmp_path / "out" / "ladder-seresnet20.json").exists()
@@ -152,7 +158,7 @@ def test_a_failed_step_is_told_and_made_again_and_stops_no_other(gpu, tmp_path):
     done, calls = gpu()
     assert done.returncode == 1
     assert "correctness failed with code 1" in done.stderr
-    assert len(calls) == 9
+    assert len(calls) == 11
     done, calls = gpu()
     assert len(calls) == 1
     assert gpu("nothing")[0].returncode == 2

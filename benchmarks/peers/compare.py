@@ -14,6 +14,7 @@ times; accuracy and seconds of each run.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -33,13 +34,18 @@ from lowres.training.device import place
 HERE = Path(__file__).parent
 
 
-def children(words: list[str], work: Path) -> list[dict[str, Any]]:
+def children(words: list[str], work: Path, device: str = "auto") -> list[dict[str, Any]]:
     """The JSON lines of one of the processes beside this file, run in the folder with the data.
+
+    Peers that choose the device themselves see no GPU where the CPU is asked for.
 
     Raises:
         SystemExit: It failed; what it said stands above.
     """
-    done = subprocess.run([sys.executable, *words], cwd=work, stdout=subprocess.PIPE, text=True, check=False)
+    environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=work, stdout=subprocess.PIPE, text=True, check=False, env=environment
+    )
     if done.returncode or not done.stdout.strip():
         raise SystemExit(f"{' '.join(words)} failed with code {done.returncode}")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -53,7 +59,7 @@ def throughput(peers: dict[str, Path], asked: argparse.Namespace, dataset: Datas
         for name, checkout in peers.items():
             words = [str(HERE / "loop.py"), name, str(checkout.resolve()), "--network", recipe.model]
             words += ["--steps", str(asked.steps)]
-            rounds[name].append(children(words, work)[0]["images_per_second"])
+            rounds[name].append(children(words, work, asked.device)[0]["images_per_second"])
         rounds["lowres"].append(measure_rate(recipe, asked.device, asked.seconds, dataset).images_per_second)
         print(f"round {number + 1}: { ({name: round(r[-1]) for name, r in rounds.items()}) }", file=sys.stderr)
     ratios = {
@@ -77,6 +83,7 @@ def records(scripts: list[Path], asked: argparse.Namespace, work: Path) -> dict[
     out = work / "ours.json"
     words = [str(HERE.parent / "time_to_accuracy.py"), asked.record_recipe, "--runs", str(asked.runs)]
     words += ["--data-dir", str(work / "data"), "--folder", str(work / "runs"), "--out", str(out), "--minutes", "1000"]
+    words += ["--device", asked.device]
     subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, check=True)
     group = json.loads(out.read_text())["runs"][0]
     found["lowres " + asked.record_recipe] = [

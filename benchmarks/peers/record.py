@@ -66,7 +66,7 @@ def main() -> None:
     script = asked.script.resolve()
     sys.stdout = Table(asked.runs, os.dup(1))
     sys.path.insert(0, str(script.parent))
-    sys.argv = [script.name]
+    sys.argv = [str(script)]  # some read their own text
     runpy.run_path(str(script), run_name="__main__")
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lowres.evaluation import VIEWS, compute_averaged_logits
-from lowres.evaluation.views import see
+from lowres.evaluation.views import filled, see
 from lowres.recipes import Recipe
 from lowres.training.device import place
 
@@ -50,6 +50,16 @@ def test_views_show_what_they_say():
     up = see(image, (False, -1, -1))
     assert torch.equal(up[..., :-1, :-1], image[..., 1:, 1:])
     assert torch.equal(down[0, 0, 0, 1:], image[0, 0, 1, :-1])  # the border is mirrored, as in training
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 8])
+def test_batches_are_filled_behind_the_images(count):
+    images = torch.ones(count, 1, 2, 2)
+    whole = filled(images, 4)
+    assert len(whole) % 4 == 0
+    assert len(whole) - count < 4
+    assert torch.equal(whole[:count], images)
+    assert not whole[count:].any()
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -3,7 +3,7 @@ import torch
 
 from lowres.errors import UserError
 from lowres.recipes import Recipe
-from lowres.training.device import place
+from lowres.training.device import place, undisturbed
 
 
 def test_what_was_picked_is_said():
@@ -24,6 +24,19 @@ def test_autocast_computes_in_the_precision():
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         with place(Recipe(precision=precision), "cpu").autocast():
             assert layer(torch.ones(2, 4)).dtype == dtype
+
+
+def test_cudnn_and_the_generator_are_as_they_were_afterwards():
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    state = torch.get_rng_state()
+    for deterministic in (True, False):
+        with undisturbed(torch.device("cpu"), deterministic=deterministic):
+            assert (cudnn.enabled, cudnn.allow_tf32) == (before[0], before[3])
+            assert (cudnn.benchmark, cudnn.deterministic) == (not deterministic, deterministic)
+            torch.rand(1)
+        assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+        assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "abacus"])

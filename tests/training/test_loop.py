@@ -7,8 +7,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lowres.data import Augmentation, Batches
 from lowres.errors import UserError
+from lowres.training.averaging import ema
 from lowres.training.events import EpochDone, Stepped
-from lowres.training.loop import Diverged, ema, fit
+from lowres.training.loop import Diverged, fit
 
 IMAGES = torch.randint(0, 256, (60, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(60) % 5

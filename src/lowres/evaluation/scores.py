@@ -120,6 +120,7 @@ def compute_logits(
 
 def score(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Score:
     """Results from logits, (N, classes), and labels, int64, (N,)."""
+    logits, labels = logits.cpu(), labels.cpu()  # not every device has float64
     count = len(classes)
     pairs = labels * count + logits.argmax(1)
     confusion = torch.bincount(pairs, minlength=count * count).view(count, count).tolist()

@@ -40,6 +40,11 @@ def see(images: Tensor, view: View) -> Tensor:
     return padded[:, :, reach - down : reach - down + height, reach - right : reach - right + width]
 
 
+def filled(images: Tensor, size: int) -> Tensor:
+    """Images, (N, C, H, W), and black ones behind them, so that they make whole batches."""
+    return F.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % size))
+
+
 def compute_averaged_logits(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -72,9 +77,11 @@ def compute_averaged_logits(
     if len(chosen):
         # All unsure images together, so that the batches are full ones again.
         size = len(batches[0][0])
+        if chosen.device.type == "cuda":  # where cuDNN would search anew for the size of what is left over
+            chosen = filled(chosen, size)
         total = plain[unsure] * views[0][1]
         for view, weight in views[1:]:
             seen = zip((see(part, view) for part in chosen.split(size)), theirs.split(size), strict=True)
-            total += compute_logits(model, seen, placement)[0] * weight
+            total += compute_logits(model, seen, placement)[0][: len(theirs)] * weight
         averaged[unsure] = total
     return plain, averaged, labels

@@ -5,7 +5,6 @@ of the training images' own patches gives the answer at once (Page 2019, "How to
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lowres.errors import UserError
@@ -65,15 +64,17 @@ def whitening_kernel(images: Tensor, size: int = 2, offset: float = 5e-4) -> Ten
         UserError: There are fewer patches than values in one.
     """
     # Every patch of every image, in float64: sums over a million patches, and small eigenvalues, need the digits.
-    count = images.shape[1] * size * size
+    channels = images.shape[1]
+    count = channels * size * size
     covariance = torch.zeros(count, count, dtype=torch.float64)
     total = torch.zeros(count, dtype=torch.float64)
     patches = 0
     for part in images.cpu().split(500):
-        rows = F.unfold(part.float(), size).transpose(1, 2).reshape(-1, count).double()
-        covariance += rows.T @ rows
-        total += rows.sum(0)
-        patches += len(rows)
+        windows = part.double().unfold(2, size, 1).unfold(3, size, 1)  # (N, channels, H', W', size, size)
+        values = windows.permute(1, 4, 5, 0, 2, 3).reshape(count, -1)
+        covariance += values @ values.T
+        total += values.sum(1)
+        patches += values.shape[1]
     if patches <= count:
         raise UserError(f"{len(images)} images are too few to whiten {size}x{size} patches: give more training images")
     mean = total / patches
@@ -82,5 +83,5 @@ def whitening_kernel(images: Tensor, size: int = 2, offset: float = 5e-4) -> Ten
     # The sign of an eigenvector is free: its largest value is made positive, whatever the library gave.
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
     directions = directions * largest.sign() / (variances.flip(0)[:, None].clamp_min(0) + offset).sqrt()
-    kernel = directions.float().view(count, images.shape[1], size, size)
+    kernel = directions.float().view(count, channels, size, size)
     return torch.cat([kernel, -kernel])

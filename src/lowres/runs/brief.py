@@ -21,7 +21,7 @@ from lowres.files import write_json
 from lowres.models.surgery import adaptation
 from lowres.recipes import Recipe
 from lowres.runs.build import Built, build
-from lowres.training.device import place
+from lowres.training.device import place, undisturbed
 from lowres.training.events import EpochDone, Observer
 from lowres.training.loop import fit
 
@@ -82,8 +82,7 @@ def brief(
             return found, None
     history: list[dict[str, Any]] = []
     placement = place(recipe, device)
-    devices = [placement.device] if placement.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    with undisturbed(placement.device):
         built = build(recipe, dataset, placement)
         started = time.perf_counter()
         watch = built.watch if curve else _unwatched
@@ -105,7 +104,7 @@ def _keep(history: list[dict[str, Any]]) -> Any:
     def keep(learner: object, record: EpochDone) -> None:
         names = ("train_loss", "train_accuracy", "loss", "accuracy", "images_per_second")
         values = {name: getattr(record, name) for name in names}
-        history.append({name: value for name, value in values.items() if math.isfinite(value)})
+        history.append({name: value for name, value in values.items() if value is not None and math.isfinite(value)})
 
     return keep
 

@@ -1,6 +1,7 @@
 """A recipe brought to life: network, optimizers, batches, on their device."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ from lowres.models.whitening import SAMPLE
 from lowres.recipes import Recipe
 from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
 from lowres.runs.probe import Features, Probe, freeze
+from lowres.training.averaging import ema
 from lowres.training.device import Placement
-from lowres.training.loop import Learner, Plan, ema
+from lowres.training.loop import Learner, Plan
 from lowres.training.optimizers import build_optimizers, paces
 from lowres.training.schedules import factor
 
@@ -41,6 +43,7 @@ class Built:
         mean: Taken off the pixels, per channel.
         std: The pixels are divided by it, per channel.
         probe: Features that were computed once, for a recipe that trains nothing but the head.
+        preparation: Seconds that a first layer took which is computed from training images.
     """
 
     recipe: Recipe
@@ -53,6 +56,7 @@ class Built:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     probe: Probe | None = None
+    preparation: float = 0.0
 
     def plan(self) -> Plan:
         """What the loop is to do."""
@@ -135,9 +139,11 @@ def build(
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
     model = recipe_network(recipe, classes=len(train.classes), channels=channels, load=not resumed, gradients=gradients)
-    fresh = not (resumed or recipe.weights)
+    fresh, preparation = not (resumed or recipe.weights), 0.0
     if fresh and any(isinstance(layer, Whitening) for layer in model.modules()):
+        started = time.perf_counter()
         whiten(model, _sample(train, mean, std))
+        preparation = time.perf_counter() - started
     if state is not None:
         model.load_state_dict(versioned(model, state))
     placement = _sound(recipe, model, channels, placement)
@@ -183,6 +189,7 @@ def build(
         mean=mean,
         std=std,
         probe=probe,
+        preparation=preparation,
     )
 
 

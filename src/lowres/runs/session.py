@@ -4,11 +4,10 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from lowres import recipes
@@ -23,7 +22,7 @@ from lowres.runs import checkpoint, folder, manifest
 from lowres.runs.build import Built, build
 from lowres.runs.folder import Run
 from lowres.runs.weights import Facts, write_weights
-from lowres.training.device import place
+from lowres.training.device import place, undisturbed
 from lowres.training.events import EpochDone, Event, Finished, Observer, Started, Stopped
 from lowres.training.loop import Learner, fit
 
@@ -76,7 +75,7 @@ def train(
         data_dir = begun.manifest.get("data", {}).get("dir")
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
     dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
-    with _own_randomness(placement.device, recipe.deterministic):
+    with undisturbed(placement.device, deterministic=recipe.deterministic):  # training reseeds every epoch
         constants, state = None, None
         if begun is not None:
             constants = _constants(begun)
@@ -106,6 +105,7 @@ class _Session:
         ]
         self.content = content_checksum(built.dataset)
         self.started = manifest.now()
+        self.preparation = built.preparation
         self.kept = 0  # epochs that a checkpoint holds
         self.description = {
             **manifest.describe(built.placement.device),
@@ -136,7 +136,7 @@ class _Session:
         )
         try:
             self._write_manifest("running")  # first: it has the constants that a run with a checkpoint goes on with
-            if report is not None:
+            if report is not None and not resumed:  # its gradients are those of the first weights
                 write_json(self.path / folder.ADAPTATION, report.to_dict())
             if not resumed:
                 self._save()
@@ -159,6 +159,12 @@ class _Session:
         except UserError as error:
             self._stop("failed", str(error))
             raise
+        except RuntimeError as error:
+            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):  # a GPU, a CPU
+                raise
+            reason = f"{built.placement.device} has not memory enough: {str(error).splitlines()[0]}"
+            self._stop("failed", reason)
+            raise UserError(f"{reason}; try a larger --accumulate, or a smaller --batch-size") from None
         except OSError as error:
             reason = f"{error.filename or self.path}: {error.strerror or error}; the last good checkpoint is kept"
             self._stop("failed", reason)
@@ -180,6 +186,7 @@ class _Session:
                 "point --data-dir to those it had, or train anew without --resume"
             )
         self.started = begun.get("started", self.started)
+        self.preparation = begun.get("preparation_seconds", 0.0)
         self.kept = self.built.learner.epoch
         notes = [warning] if warning else []
         here = (self.built.placement.precision, self.built.placement.channels_last)
@@ -226,6 +233,7 @@ class _Session:
             "parameters": built.parameters,
             "seconds": sum(record.seconds for record in records),
             "evaluation_seconds": seconds,
+            "preparation_seconds": self.preparation,
             "images_per_second": _mean([record.images_per_second for record in records]),
         }
         if built.validation is not None:
@@ -263,6 +271,7 @@ class _Session:
                 "std": built.std,
             },
             "started": self.started,
+            "preparation_seconds": self.preparation,
             "ended": None if outcome == "running" else manifest.now(),
             "outcome": outcome,
             **facts,
@@ -302,18 +311,6 @@ def _constants(begun: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and deviation that a run began with."""
     data = begun.manifest.get("data", {})
     return tuple(data.get("mean", ())), tuple(data.get("std", ()))
-
-
-@contextlib.contextmanager
-def _own_randomness(device: torch.device, deterministic: bool) -> Iterator[None]:
-    """Leaves PyTorch's generators as they were (training reseeds them every epoch), and keeps cuDNN to one choice.
-
-    A recipe that gives equal results up lets it try which of its convolutions is fastest.
-    """
-    devices = [device] if device.type == "cuda" else []
-    chosen = torch.backends.cudnn.flags(benchmark=not deterministic, deterministic=deterministic)
-    with torch.random.fork_rng(devices), chosen:
-        yield
 
 
 def _mean(values: Sequence[float]) -> float:

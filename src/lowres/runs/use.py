@@ -17,7 +17,7 @@ from lowres.runs.build import evaluation_batches, score_as_asked
 from lowres.runs.folder import load_run
 from lowres.runs.network import network
 from lowres.runs.weights import Weights, read_weights
-from lowres.training.device import Placement, place
+from lowres.training.device import Placement, place, undisturbed
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "
     ]
     logits, _ = compute_logits(model, batches, placement)
     predictions = []
-    for path, row in zip(paths, logits.double().softmax(1).cpu(), strict=True):
+    for path, row in zip(paths, logits.cpu().double().softmax(1), strict=True):
         values, order = row.sort(descending=True)
         ranked = zip(order.tolist(), values.tolist(), strict=True)
         predictions.append(Prediction(path, {weights.classes[i]: value for i, value in ranked}))
@@ -152,7 +152,8 @@ def _score(
     batches = evaluation_batches(dataset.test, tuple(mean), tuple(std), placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
-    return score_as_asked(model, batches, placement, recipe, dataset.classes)
+    with undisturbed(placement.device, deterministic=recipe.deterministic):
+        return score_as_asked(model, batches, placement, recipe, dataset.classes)
 
 
 def _placement(weights: Weights, device: str, precision: Precision | None) -> Placement:

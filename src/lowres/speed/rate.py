@@ -14,7 +14,7 @@ from lowres.models import summarise
 from lowres.recipes import Recipe
 from lowres.runs.build import build
 from lowres.speed.ceilings import synchronise
-from lowres.training.device import place
+from lowres.training.device import place, undisturbed
 from lowres.training.loop import Loader, train_epoch
 
 CLASSES = {"cifar100": 100}
@@ -61,8 +61,7 @@ def measure_rate(recipe: Recipe, device: str = "auto", seconds: float = 5.0, dat
         UserError: The recipe cannot be built, or the device is not there.
     """
     placement = place(recipe, device)
-    chosen = torch.backends.cudnn.flags(benchmark=not recipe.deterministic, deterministic=recipe.deterministic)
-    with torch.random.fork_rng([placement.device] if placement.device.type == "cuda" else []), chosen:
+    with undisturbed(placement.device, deterministic=recipe.deterministic):
         short = dataclasses.replace(recipe, held_out=0, epochs=1)
         images = min(MOST_IMAGES, max(recipe.batch_size * 20, 1000))
         built = build(short, dataset or _made_up(recipe, images), placement)

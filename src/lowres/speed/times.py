@@ -9,6 +9,8 @@ from lowres import recipes
 from lowres.runs import Run
 
 TARGETS = (94.0, 95.0, 96.0)
+PARTS = ("seconds", "evaluation_seconds", "preparation_seconds")
+"""Of a result, that make up a run's time."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class TimeToAccuracy:
         hardware: What they ran on.
         precision: Of the arithmetic.
         accuracies: Of each run, in percent, the finished network's on all test images.
-        seconds: Of each run: training, and evaluation of the finished network.
+        seconds: Of each run: training, evaluation of the finished network, and what was computed from images before.
         tta: Test-time augmentation behind the accuracies.
+        accuracies_without_tta: Of each run, from one view of each image; none where there is no such augmentation.
     """
 
     recipe: str
@@ -32,6 +35,7 @@ class TimeToAccuracy:
     accuracies: tuple[float, ...]
     seconds: tuple[float, ...]
     tta: str
+    accuracies_without_tta: tuple[float, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -66,8 +70,9 @@ def times_to_accuracy(runs: Iterable[Run]) -> list[TimeToAccuracy]:
             hardware=hardware,
             precision=precision,
             accuracies=tuple(result["accuracy"] for result in results),
-            seconds=tuple(result["seconds"] + result.get("evaluation_seconds", 0.0) for result in results),
+            seconds=tuple(sum(result.get(part, 0.0) for part in PARTS) for result in results),
             tta=results[0].get("tta", "none"),
+            accuracies_without_tta=tuple(r["accuracy_without_tta"] for r in results if "accuracy_without_tta" in r),
         )
         for (key, hardware, precision), members in groups.items()
         for results in [[run.result for run in members if run.result is not None]]

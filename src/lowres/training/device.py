@@ -1,6 +1,8 @@
 """Which device, precision and memory layout a run has, where its recipe says "auto"."""
 
+import contextlib
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -58,6 +60,25 @@ def place(recipe: Recipe, device: str = "auto") -> Placement:
         layout = "channels-last: what the convolutions here read fastest" if channels_last else "channels-first"
         notes.append(f"layout {layout}")
     return Placement(where, precision, channels_last, tuple(notes))
+
+
+@contextlib.contextmanager
+def undisturbed(device: torch.device, *, deterministic: bool = True) -> Iterator[None]:
+    """Leaves PyTorch's generators and cuDNN's settings as they were, whatever is drawn or set within.
+
+    Args:
+        device: Whose generator is kept, beside the CPU's.
+        deterministic: cuDNN keeps to one choice, and to kernels that add up in a fixed order. Otherwise it tries which
+            is fastest for each size that it meets.
+    """
+    cudnn = torch.backends.cudnn  # its own context `flags` turns it off, where it is not told to stay on
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 def device_name(device: torch.device) -> str:

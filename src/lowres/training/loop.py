@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from lowres.errors import UserError
 from lowres.models.weights import versioned
@@ -105,13 +105,6 @@ class Learner:
     def final(self) -> nn.Module:
         """The network that is evaluated in the end and kept: the averaged one where there is one."""
         return self.model if self.average is None else self.average.module
-
-
-def ema(model: nn.Module, decay: float) -> AveragedModel | None:
-    """An exponential moving average of a network's weights and statistics; None for a decay of 0."""
-    if decay == 0:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def fit(
