@@ -66,8 +66,9 @@ def point(series: str, value: float, asked: argparse.Namespace) -> dict[str, flo
     """One measurement, with the memory that this process needed at its peak."""
     keep_memory()
     found = epoch_over(int(value), asked) if series == "images" else step_of(series, value, asked)
-    if place(RECIPE, asked.device).device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated()
+    device = place(RECIPE, asked.device).device
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
     else:  # kilobytes on Linux, bytes on macOS
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {series: value, **found, "peak_bytes": peak}

@@ -226,6 +226,30 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_last_epoch(small, tmp_path, 
         assert train(resume=path, device="cpu").result is not None
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["CUDA out of memory. Tried to allocate 2 GiB.\nmore", "DefaultCPUAllocator: can't allocate memory: 9 bytes"],
+)
+def test_too_little_memory_ends_in_one_line(small, tmp_path, said):
+    def observer(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            raise RuntimeError(said)
+
+    with pytest.raises(UserError, match="^cpu has not memory enough: .*; try a larger --accumulate") as caught:
+        train(small, out=tmp_path, device="cpu", observers=[observer])
+    assert "\n" not in str(caught.value)
+    (path,) = tmp_path.iterdir()
+    assert load_run(path).outcome == "failed"
+
+
+def test_other_errors_are_not_taken_for_it(small, tmp_path):
+    def observer(event: Event) -> None:
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="^mine$"):
+        train(small, out=tmp_path, device="cpu", observers=[observer])
+
+
 def test_nothing_to_train():
     with pytest.raises(UserError, match="nothing to train"):
         train()

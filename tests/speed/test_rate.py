@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lowres.errors import UserError
 from lowres.models import create_model, summarise
 from lowres.recipes import load_recipe
 from lowres.speed import measure_rate, training_multiply_adds
@@ -42,3 +43,14 @@ def test_a_recipe_is_timed_by_the_loop_that_trains_it(steps):
     assert rate.steps == 1 if steps == 0 else rate.steps > 1
     assert rate.multiply_adds_per_second == rate.images_per_second * rate.multiply_adds_per_image
     assert 0 < rate.input_share < 1
+
+
+def test_nothing_is_fetched_for_a_recipe_with_pretrained_weights():
+    recipe = dataclasses.replace(load_recipe("finetune"), image_size=16, batch_size=2)
+    assert recipe.pretrained
+    assert measure_rate(recipe, "cpu", 0.0).images_per_second > 0
+
+
+def test_a_head_alone_is_no_measure_of_a_network():
+    with pytest.raises(UserError, match="linear-probe trains a head, on features that are computed once"):
+        measure_rate(load_recipe("linear-probe"), "cpu", 0.0)

@@ -107,7 +107,7 @@ def _resumed(words: Sequence[str]) -> Recipe | None:
 
     for word, following in itertools.pairwise([*words, ""]):
         if word == "--resume" and following:
-            return load_run(following).recipe
+            return load_run(Path(following).expanduser()).recipe
         if word.startswith("--resume="):
-            return load_run(word.partition("=")[2]).recipe
+            return load_run(Path(word.partition("=")[2]).expanduser()).recipe
     return None

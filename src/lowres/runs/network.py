@@ -51,7 +51,7 @@ def recipe_network(recipe: Recipe, *, classes: int, channels: int, load: bool = 
                 f"{recipe.model} is made for small images here: --{asked} is for torchvision:NAME, timm:NAME"
             )
         if load and recipe.weights:
-            load_weights(model, Path(recipe.weights))
+            load_weights(model, Path(recipe.weights).expanduser())
     else:
         if recipe.model_options:
             raise UserError(f"{name} takes no model_options: leave them out")

@@ -57,7 +57,8 @@ def bench(
         "ceilings": {name: dataclasses.asdict(ceiling) for name, ceiling in ceilings.items()},
         "recipes": rows,
         "runs": [
-            {**group, "accuracies": list(group["accuracies"]), "seconds": list(group["seconds"])} for group in groups
+            {key: list(value) if isinstance(value, tuple) else value for key, value in group.items()}
+            for group in groups
         ],
     }
 

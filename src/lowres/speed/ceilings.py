@@ -17,7 +17,7 @@ class Ceiling:
     """Limits in one precision.
 
     Attributes:
-        precision: "fp32", "bf16" or "fp16".
+        precision: "fp32" (on NVIDIA's GPUs TF32, in which PyTorch convolves by default), "bf16" or "fp16".
         multiply_adds_per_second: In a product of two large square matrices, the best of several.
         bytes_per_second: Read and written in a copy of a large tensor, the best of several.
     """
@@ -50,7 +50,10 @@ def _measure(device: torch.device, precision: str, seconds: float) -> Ceiling:
     dtype = DTYPES[precision]
     # Large enough for the device's best; smaller where a precision is so slow that one product takes all the time.
     sides, size = ((256, 1024), 1 << 27) if device.type == "cpu" else ((1024, 8192), 1 << 30)
+    usual = torch.get_float32_matmul_precision()
     try:
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
         best = 0.0
         for side in sides:
             if best and side**3 / best > seconds:
@@ -63,6 +66,8 @@ def _measure(device: torch.device, precision: str, seconds: float) -> Ceiling:
         copied = best_time(functools.partial(torch.empty_like(source).copy_, source), device, seconds)
     except RuntimeError as error:
         raise UserError(f"{device} cannot be measured in {precision}: {str(error).splitlines()[0]}") from None
+    finally:
+        torch.set_float32_matmul_precision(usual)
     return Ceiling(precision, best, 2 * source.nbytes / copied)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lowres.data import Dataset, Images
+from lowres.errors import UserError
 from lowres.models import summarise
 from lowres.recipes import Recipe
 from lowres.runs.build import build
@@ -60,9 +61,11 @@ def measure_rate(recipe: Recipe, device: str = "auto", seconds: float = 5.0, dat
     Raises:
         UserError: The recipe cannot be built, or the device is not there.
     """
+    if recipe.probe:
+        raise UserError(f"{recipe.name} trains a head, on features that are computed once: name another recipe")
     placement = place(recipe, device)
     with undisturbed(placement.device, deterministic=recipe.deterministic):
-        short = dataclasses.replace(recipe, held_out=0, epochs=1)
+        short = dataclasses.replace(recipe, held_out=0, epochs=1, pretrained=False, weights="")
         images = min(MOST_IMAGES, max(recipe.batch_size * 20, 1000))
         built = build(short, dataset or _made_up(recipe, images), placement)
         plan = built.plan()
