@@ -179,7 +179,7 @@ def main() -> None:
     pairs = sorted(outcomes(arguments.tool, entries, arguments), key=lambda pair: str(pair[0].entry["name"]))
     found = [outcome for outcome, _ in pairs]
     accepted = expected.accepted(arguments.tool)
-    tallies = [scoring.tally(outcome, accepted) for outcome in found]
+    tallies = [scoring.tally(outcome, accepted, accepted.spared) for outcome in found]
     result = report.summarise(found, tallies)
     result["sources"] = fingerprint(arguments.tool)[:24]  # a later doctor may answer otherwise
     result["machine"] = manifest.describe(torch.device("cpu"))

@@ -75,13 +75,14 @@ SCORES = {
 }
 
 
-def tally(outcome: Outcome, accepted: Accepted) -> Tally:
-    """Counts one program."""
+def tally(outcome: Outcome, accepted: Accepted, spared: frozenset[str] = frozenset()) -> Tally:
+    """Counts one program; of the spared codes only those that are right."""
     counts = Tally()
     faults = outcome.entry["faults"]
     answers = [accepted(fault) for fault in faults]
     right = frozenset().union(*answers, accepted({"kind": "", "also": outcome.entry["extra"], "operator": ""}))
-    codes = {code for code, _ in outcome.loud}
+    loud = [(code, grade) for code, grade in outcome.loud if code in right or code not in spared]
+    codes = {code for code, _ in loud}
     for fault, answer in zip(faults, answers, strict=True):
         hit = bool(answer & codes)
         counts.faults += 1
@@ -90,7 +91,7 @@ def tally(outcome: Outcome, accepted: Accepted) -> Tally:
         counts.first_tier_found += hit and fault["tier"] == 1
         if not hit:
             counts.missed.append(fault["operator"])
-    for code, grade in outcome.loud:
+    for code, grade in loud:
         good = code in right
         if grade == "error":
             counts.errors += 1
@@ -106,7 +107,7 @@ def tally(outcome: Outcome, accepted: Accepted) -> Tally:
     else:
         top = max(fault["cost"] for fault in faults)
         wanted = frozenset().union(*(a for f, a in zip(faults, answers, strict=True) if f["cost"] == top))
-        first = bool(outcome.loud) and outcome.loud[0][0] in wanted
+        first = bool(loud) and loud[0][0] in wanted
         counts.ranked, counts.ranked_right = 1, int(first)
         if len(faults) > 1:
             counts.ranked_several, counts.ranked_several_right = 1, int(first)

@@ -65,6 +65,12 @@ def test_sound_programs_count_false_alarms():
     assert (counts.sound, counts.false_alarms, counts.ranked) == (1, 2, 0)
 
 
+def test_a_spared_code_counts_where_it_is_right_alone():
+    answer = [("LR18", "warning"), ("LR03", "warning")]
+    counts = scoring.tally(outcome([fault("C03")], answer), accepted, frozenset({"LR03", "LR18"}))
+    assert (counts.found, counts.warnings, counts.false, counts.ranked_right) == (1, 1, [], 1)
+
+
 def test_scores_are_quotients_of_sums_with_intervals():
     tallies = [Tally(faults=2, found=1, sound=0), Tally(faults=1, found=1), Tally(sound=1, false_alarms=1)]
     scores = scoring.scores(tallies, draws=500)
