@@ -36,3 +36,4 @@ def test_bad_input_is_refused(refused, quick):
     assert refused("bench", "--compare", "none.json") == (
         "no measurement file none.json; `lowres bench --out` makes one"
     )
+    assert "--out nowhere/a.json cannot be written" in refused("bench", "--out", "nowhere/a.json")

@@ -19,6 +19,17 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(refused, t
     (tmp_path / "train.py").write_text("raise SystemExit(1)\n")
     (tmp_path / "taken").write_text("")
     assert "--work taken/work cannot be written" in refused("doctor", "train.py", "--prove", "--work", "taken/work")
+    for option in ("--sarif", "--html", "--sheet"):
+        for place in ("taken/file", "nowhere/file", "."):
+            message = refused("doctor", "train.py", option, place)
+            assert message == f"{option} {place} cannot be written: name a file in a folder that is there and can"
+
+
+def test_what_makes_no_sense_is_told_before_anything_runs(refused, tmp_path):
+    (tmp_path / "train.py").write_text("raise SystemExit(1)\n")
+    assert refused("doctor", "train.py", "--seconds", "-1") == "--seconds is -1, but must be at least 1"
+    assert refused("doctor", "train.py", "--memory", "nan") == "--memory is nan, but must be at least 1"
+    assert "'torchvision:resnet18' is no script" in refused("doctor", "torchvision:resnet18", "--sheet", "a.png")
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -104,6 +104,15 @@ def test_other_classes(refused, finished, tree):
     assert message == f"{finished} tells 10 classes apart (0, 1, 2, ...), but folder:tree has 2 (cat, dog)"
 
 
+def test_an_answer_that_is_no_number_is_refused(refused, tmp_path):
+    model = create_model("resnet20", seed=0)
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    torch.save(model.state_dict(), tmp_path / "nan.pt")
+    message = refused("evaluate", tmp_path / "nan.pt", "--model", "resnet20", "--data", "digits")
+    assert "nan.pt answers with what is no number" in message
+
+
 def test_an_unfinished_run(refused, unfinished):
     assert f"`lowres train --resume {unfinished}` finishes it" in refused("evaluate", unfinished)
 

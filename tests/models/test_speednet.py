@@ -30,6 +30,14 @@ def test_images_become_logits(name, size):
     assert model(torch.randn(2, 1, size, size)).shape == (2, 7)
 
 
+def test_what_is_fixed_is_counted_for_no_parameter():
+    model = create_model("speednet_s", seed=0, width=0.25)
+    summary = summarise(model)
+    assert summary.parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert summary.parameters == sum(row.parameters for row in summary.rows)
+    assert summary.parameters < sum(p.numel() for p in model.parameters())
+
+
 def test_a_convolution_starts_by_passing_its_input_on():
     model = create_model("speednet_s", seed=3, width=0.25)
     layers = [layer for layer in model.modules() if isinstance(layer, IdentityConv2d)]

@@ -235,7 +235,7 @@ def test_too_little_memory_ends_in_one_line(small, tmp_path, said):
         if isinstance(event, EpochDone):
             raise RuntimeError(said)
 
-    with pytest.raises(UserError, match="^cpu has not memory enough: .*; try a larger --accumulate") as caught:
+    with pytest.raises(UserError, match=r"^cpu has not memory enough: .*; try a larger --accumulate") as caught:
         train(small, out=tmp_path, device="cpu", observers=[observer])
     assert "\n" not in str(caught.value)
     (path,) = tmp_path.iterdir()
@@ -246,7 +246,7 @@ def test_other_errors_are_not_taken_for_it(small, tmp_path):
     def observer(event: Event) -> None:
         raise RuntimeError("mine")
 
-    with pytest.raises(RuntimeError, match="^mine$"):
+    with pytest.raises(RuntimeError, match=r"^mine$"):
         train(small, out=tmp_path, device="cpu", observers=[observer])
 
 

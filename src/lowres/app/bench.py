@@ -8,7 +8,7 @@ from typing import Any
 import tyro
 from rich.table import Table
 
-from lowres.app.command import console, parse, print_json
+from lowres.app.command import check_writable, console, parse, print_json
 from lowres.files import write_json
 from lowres.recipes import load_recipe, read_object
 
@@ -52,6 +52,7 @@ def run(words: Sequence[str]) -> int:
     from lowres.speed import RECIPES, bench, compare
     from lowres.training.allocator import keep_memory
 
+    check_writable("--out", asked.out)
     before = (
         None if asked.compare is None else read_object(asked.compare, "measurement", "`lowres bench --out` makes one")
     )

@@ -6,10 +6,12 @@ import dataclasses
 import inspect
 import io
 import json
+import os
 import re
 import sys
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -136,9 +138,29 @@ def _option(pair: str) -> tuple[str, Option]:
     return name, value if isinstance(value, str | int | float | bool) else text
 
 
+class _Screen(Console):
+    """Leaves a reader that has seen enough to `main`, which ends without an error."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def check_writable(option: str, path: Path | None) -> None:
+    """Looks, before the work, whether a file can be written.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if path is None:
+        return
+    place = path.expanduser().absolute()
+    if place.is_dir() or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
+        raise UserError(f"{option} {path} cannot be written: name a file in a folder that is there and can")
+
+
 def console() -> Console:
     """For tables and text: names as they are, and no line broken where no terminal needs it."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
+    return _Screen(highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from lowres.app.command import console, parse, print_json
+from lowres.app.command import check_writable, console, parse, print_json
 from lowres.app.doctor_display import ProofDisplay
 from lowres.doctor import Report, examine_target, explain
 from lowres.doctor.as_recipe import prescribe
@@ -101,6 +101,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     path = _written(asked)
     _check_proof(asked)
+    _check_files(asked)
     examined = read(_script(asked)).text if path is not None and asked.fix else ""
     report = examine_target(
         asked.target,
@@ -126,6 +127,14 @@ def run(words: Sequence[str]) -> int:
     if asked.json:
         print_json(report.to_json() | made)
     return report.code
+
+
+def _check_files(asked: Doctor) -> None:
+    files = {"--sheet": asked.sheet, "--sarif": asked.sarif, "--html": asked.html, "--picture": asked.picture}
+    for option, path in files.items():
+        check_writable(option, path)
+    if asked.sheet is not None and _script(asked).suffix not in (".py", ".ipynb"):
+        raise UserError(f"--sheet shows what a script's network sees, and {asked.target!r} is no script or notebook")
 
 
 def _check_proof(asked: Doctor) -> None:

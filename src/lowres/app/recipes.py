@@ -59,7 +59,7 @@ def _plain(name: str) -> dict[str, object]:
 
 def _parameters(recipe: recipes.Recipe) -> int:
     model = recipe_network(recipe, classes=10, channels=3, load=False)
-    return sum(p.numel() for p in model.parameters())
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _show_list(names: list[str]) -> None:

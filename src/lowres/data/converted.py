@@ -83,9 +83,7 @@ def read_parquet(folder: Path, spec: CifarSpec) -> Iterator[Part]:
         import pyarrow
         import pyarrow.parquet as parquet
     except ImportError:
-        raise UserError(
-            f'{folder} holds parquet files, and reading them needs pyarrow: pip install "lowres[parquet]"'
-        ) from None
+        raise UserError(f"{folder} holds parquet files, and reading them needs pyarrow: pip install pyarrow") from None
     for split in SPLITS:
         start = 0
         for path in sorted(folder.glob(f"{split}*.parquet"), key=lambda path: natural(path.name)):

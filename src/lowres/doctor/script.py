@@ -1,6 +1,7 @@
 """Examines a script: starts it in a child process under observation and reads the child's report."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -42,11 +43,14 @@ def examine_script(
         sheet: A PNG to write, of what the network sees.
 
     Raises:
-        UserError: The file is not there or is no Python.
+        UserError: The file is not there or is no Python, or there is no time or memory for it.
 
     Returns:
         The report. Where the program itself failed, its `problem` says how.
     """
+    for name, value, least in (("seconds", seconds, 1.0), ("memory", memory, 1.0)):
+        if not least <= value < math.inf:
+            raise UserError(f"--{name} is {value:g}, but must be at least {least:g}")
     read(script)
     if data_dir is None and os.environ.get("LOWRES_DATA_DIR"):
         data_dir = Path(os.environ["LOWRES_DATA_DIR"])

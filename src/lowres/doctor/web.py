@@ -62,6 +62,6 @@ def to_html(report: Report) -> str:
     try:
         import jinja2
     except ImportError:
-        raise UserError("--html needs jinja2: pip install 'lowres[report]'") from None
+        raise UserError("--html needs jinja2: pip install jinja2") from None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(PAGE).render(report=report)

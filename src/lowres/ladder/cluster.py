@@ -211,7 +211,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ModuleNotFoundError:
-        raise UserError("--on ray needs Ray, which is not installed: pip install 'lowres[ray]'") from None
+        raise UserError("--on ray needs Ray, which is not installed: pip install ray") from None
     return ray
 
 

@@ -246,5 +246,5 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise UserError("models of timm need it installed: pip install 'lowres[timm]'") from None
+        raise UserError("models of timm need it installed: pip install timm") from None
     return timm

@@ -158,5 +158,5 @@ def create_model(name: str, *, classes: int = 10, seed: int | None = None, **opt
 
 def _entry(name: str) -> _Entry:
     if name not in _entries:
-        raise unknown("model", name, _entries, hint="list_models() gives all names")
+        raise unknown("model", name, _entries, hint="`lowres models` lists them")
     return _entries[name]

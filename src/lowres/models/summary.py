@@ -6,7 +6,7 @@ Output sizes come from hooks on the layers, receptive fields from the geometry o
 # mypy: allow-untyped-calls
 import contextlib
 import functools
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class LayerRow:
         name: Its qualified name.
         kind: Its class, and for a convolution kernel, stride and groups.
         output: Shape of what it gives for one image, such as (channels, height, width).
-        parameters: Its own, buffers not counted.
+        parameters: Its own that are trained, buffers not counted.
         multiply_adds: For one image; convolution and linear layers only, without biases.
         receptive_field: Side, in pixels, of the square of the image that one output position sees, by the
             layers' geometry and not cut off at the border. Global pooling sees all positions; gates that are
@@ -50,7 +50,7 @@ class Summary:
 
     Attributes:
         rows: The layers in the order of execution. Operations without a module have none.
-        parameters: Of the whole network, each tensor counted once.
+        parameters: Of the whole network, each tensor counted once, frozen ones not.
         multiply_adds: Sum of the rows'.
     """
 
@@ -91,9 +91,13 @@ def summarise(model: nn.Module, image_size: int = 32, channels: int = 3) -> Summ
             raise UserError(f"the network does not take {size} images: {str(error).splitlines()[0]}") from error
     return Summary(
         rows=tuple(rows),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=_trained(model.parameters()),
         multiply_adds=sum(row.multiply_adds for row in rows),
     )
+
+
+def _trained(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(one.numel() for one in parameters if one.requires_grad)
 
 
 @contextlib.contextmanager
@@ -168,7 +172,7 @@ def _recorded(model: nn.Module, fields: _ReceptiveFields, rows: list[LayerRow]) 
     def record(name: str, layer: nn.Module, _: Any, output: Any) -> None:
         tensor = next(_tensors((output,)), None)
         if tensor is not None:
-            parameters = sum(parameter.numel() for parameter in layer.parameters(recurse=False))
+            parameters = _trained(layer.parameters(recurse=False))
             field, _ = fields.seen.get(tensor, (0, 0))
             shape = tuple(tensor.shape[1:])
             rows.append(LayerRow(name, _kind(layer), shape, parameters, _multiply_adds(layer, tensor), field))

@@ -23,7 +23,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise UserError('TensorBoard is not installed: pip install "lowres[tensorboard]"') from None
+            raise UserError("TensorBoard is not installed: pip install tensorboard") from None
         self.folder = folder
         self._open = SummaryWriter
         self._writer: SummaryWriter | None = None

@@ -199,7 +199,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _require_names(self)
-        _require("image_size", self.image_size, self.image_size >= 8, "at least 8")
+        _require("image_size", self.image_size, 8 <= self.image_size <= 4096, "from 8 to 4096")
         _require("held_out", self.held_out, self.held_out >= 0, "at least 0")
         _require("epochs", self.epochs, self.epochs >= 1, "at least 1")
         _require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")

@@ -1,5 +1,6 @@
 """Using what a run made: accuracy on labelled images, classes of image files."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def evaluate(
         load_weights(foreign, target)
         placement = place(Recipe(precision=precision or "fp32"), device)
         own_mean, own_std = mean_std(dataset.train.images)
-        return _score(foreign, dataset, mean or own_mean, std or own_std, placement, Recipe())
+        return _finite(_score(foreign, dataset, mean or own_mean, std or own_std, placement, Recipe()), target)
     if model_options or mean or std:
         raise UserError(f"{target} knows its network and constants: options, mean and std go with --model, for others")
     weights = find_weights(target)
@@ -100,7 +101,7 @@ def evaluate(
             f"but {dataset.name} has {len(dataset.classes)} ({_some(dataset.classes)})"
         )
     placement = _placement(weights, device, precision)
-    return _score(weights.build(), dataset, weights.mean, weights.std, placement, weights.recipe)
+    return _finite(_score(weights.build(), dataset, weights.mean, weights.std, placement, weights.recipe), target)
 
 
 def predict(target: str | Path, images: Sequence[str | Path], *, device: str = "auto") -> list[Prediction]:
@@ -154,6 +155,12 @@ def _score(
     model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
     with undisturbed(placement.device, deterministic=recipe.deterministic):
         return score_as_asked(model, batches, placement, recipe, dataset.classes)
+
+
+def _finite(found: Score, target: str | Path) -> Score:
+    if not math.isfinite(found.loss):
+        raise UserError(f"{target} answers with what is no number: its weights are damaged, or the mean and std wrong")
+    return found
 
 
 def _placement(weights: Weights, device: str, precision: Precision | None) -> Placement:

@@ -354,6 +354,20 @@ def test_a_fix_is_written_into_the_program(faulty, fixed, name):
     assert expected in fixed(faulty(style, *pairs), code)
 
 
+def test_a_figure_of_the_loop_stays_where_a_schedule_would_end_after_it(faulty, fixed, observe, tmp_path):
+    """A cosine that another fix adds ends after the figure that stands there now."""
+    program = faulty(
+        "plain",
+        ("EPOCHS = 12\n", ""),
+        ("in range(EPOCHS)", "in range(2)"),
+        (SCHEDULE, ""),
+        ("    scheduler.step()\n", ""),
+        ("Photographs(320, True)", "Photographs(10000, True)"),
+    )
+    assert fixed(program, "TR531") == ""
+    assert "T_max=2" in fixed(program, "LR103", out=tmp_path / "second")
+
+
 def test_a_schedule_is_left_alone_while_the_optimizer_never_steps(faulty, fixed, observe, tmp_path):
     """It would be taken for one that is stepped by the epoch; given so few steps it would raise later."""
     cycle = "OneCycleLR(optimizer, RATE, epochs=EPOCHS, steps_per_epoch=len(train_loader))"

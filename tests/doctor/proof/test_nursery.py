@@ -1,11 +1,12 @@
 """Trials in processes of their own, forked from one that has PyTorch in memory."""
 
 import os
+import signal
 import time
 
 import pytest
 
-from lowres.doctor.proof.nursery import Lost, Worker
+from lowres.doctor.proof.nursery import Lost, Worker, _ended
 
 pytestmark = pytest.mark.slow
 
@@ -32,3 +33,17 @@ def test_trials_processes_that_die_and_those_that_never_end(tmp_path, tiny):
         assert worker.run(request, 120)["figure"] == first["figure"]  # a new nursery after that
     assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
     assert os.getcwd()  # noqa: PTH109 - the folder is still ours
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="where processes can be forked")
+def test_a_trial_ends_with_whoever_asked_for_it():
+    others = []
+    for parent, seconds in ((os.getppid(), 0.1), (-1, 60)):
+        child = os.fork()
+        if not child:
+            time.sleep(seconds)
+            os._exit(0)
+        began = time.monotonic()
+        others.append(_ended(child, parent))
+        assert time.monotonic() - began < 30
+    assert others == [0, -signal.SIGKILL]

@@ -27,6 +27,7 @@ def main() -> None:
     trial = importlib.import_module("lowres.doctor.proof.trial")
 
     loaded: dict[str, Any] = {}
+    parent = os.getppid()
     answers = sys.stdout
     for line in sys.stdin:
         request = Path(line.strip())
@@ -41,8 +42,19 @@ def main() -> None:
                 sys.stderr.flush()
                 os._exit(0)
         print(f"pid {child}", file=answers, flush=True)
-        _, status = os.waitpid(child, 0)
-        print(f"exit {os.waitstatus_to_exitcode(status)}", file=answers, flush=True)
+        print(f"exit {_ended(child, parent)}", file=answers, flush=True)
+
+
+def _ended(child: int, parent: int) -> int:
+    """Waits for a trial; its exit code. Where whoever asked for it was killed, it is ended, too."""
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if os.getppid() != parent:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def _become(folder: Path) -> None:
