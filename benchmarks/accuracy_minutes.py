@@ -19,7 +19,7 @@ from kept import run_of
 
 from lowres.recipes import load_recipe
 from lowres.runs import Run, manifest
-from lowres.speed.times import PARTS
+from lowres.speed.times import whole_seconds
 from lowres.training.allocator import keep_memory
 from lowres.training.device import place
 
@@ -34,7 +34,7 @@ def row(run: Run) -> dict[str, Any]:
     return {
         "recipe": run.recipe.name,
         "epochs": run.recipe.epochs,
-        "minutes": sum(result[part] for part in PARTS) / 60,
+        "minutes": whole_seconds(result) / 60,
         "validation_accuracy": result["validation_accuracy"],
         "accuracy": result["accuracy"],
     }

@@ -2,8 +2,8 @@
 
 Seconds are those of training, of evaluating the finished network and of computing a whitening first layer; reading the
 data, moving it to the device and the warming run (compilation, choice of kernels) are left out, as in the published
-speed records. May be ended at any
-moment, or by `--minutes`, and started again: runs stay in the folder, what was begun goes on.
+speed records. May be ended at any moment, or by `--minutes`, and started again: runs stay in the folder, what was begun
+goes on.
 
     python benchmarks/time_to_accuracy.py speed94 --runs 3 --folder runs/speed94 --out speed94.json
 """

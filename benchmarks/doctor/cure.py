@@ -32,7 +32,7 @@ from lowres.runs import manifest
 
 
 def main() -> None:
-    """Examines, trains, writes after each pair."""
+    """Examines, trains, writes after each training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("script", type=Path)
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("LOWRES_DATA_DIR", "data")))

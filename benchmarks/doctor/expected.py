@@ -95,7 +95,7 @@ TOOLS: dict[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
-# Codes that count where they are right, are not held against a tool where they are not: advice on the speed of a GPU,
+# Codes that count where they are right, and are not held against a tool where they are not: advice on a GPU's speed,
 # which is not asked for here, and what is said of the four images that the harness hands over.
 SPARED = {"torch-audit": frozenset({"TA200", "TA201", "TA304"})}
 

@@ -36,4 +36,6 @@ def test_bad_input_is_refused(refused, quick):
     assert refused("bench", "--compare", "none.json") == (
         "no measurement file none.json; `lowres bench --out` makes one"
     )
+    Path("other.json").write_text("{}")
+    assert "other.json is not what `lowres bench --json` prints" in refused("bench", "--compare", "other.json")
     assert "--out nowhere/a.json cannot be written" in refused("bench", "--out", "nowhere/a.json")

@@ -56,6 +56,8 @@ def run(words: Sequence[str]) -> int:
     before = (
         None if asked.compare is None else read_object(asked.compare, "measurement", "`lowres bench --out` makes one")
     )
+    if before is not None:
+        compare(before, before, str(asked.compare))  # what is no measurement is refused before anything is measured
     chosen = [load_recipe(name) for name in asked.recipes or RECIPES]
     runs = [load_run(path) for path in asked.runs]
     keep_memory()

@@ -2,15 +2,14 @@
 
 import dataclasses
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lowres import recipes
 from lowres.runs import Run
 
 TARGETS = (94.0, 95.0, 96.0)
-PARTS = ("seconds", "evaluation_seconds", "preparation_seconds")
-"""Of a result, that make up a run's time."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class TimeToAccuracy:
         hardware: What they ran on.
         precision: Of the arithmetic.
         accuracies: Of each run, in percent, the finished network's on all test images.
-        seconds: Of each run: training, evaluation of the finished network, and what was computed from images before.
+        seconds: Of each run, see `whole_seconds`.
         tta: Test-time augmentation behind the accuracies.
         accuracies_without_tta: Of each run, from one view of each image; none where there is no such augmentation.
     """
@@ -53,6 +52,12 @@ class TimeToAccuracy:
         return tuple(target for target in TARGETS if self.accuracy >= target)
 
 
+def whole_seconds(result: Mapping[str, Any]) -> float:
+    """A run's time: training, evaluation of the finished network, and what was computed from images before."""
+    parts = ("seconds", "evaluation_seconds", "preparation_seconds")  # earlier runs have not all of them
+    return float(sum(result.get(part, 0.0) for part in parts))
+
+
 def times_to_accuracy(runs: Iterable[Run]) -> list[TimeToAccuracy]:
     """Groups finished runs by recipe, whatever their seed, and machine; the most accurate group first.
 
@@ -70,7 +75,7 @@ def times_to_accuracy(runs: Iterable[Run]) -> list[TimeToAccuracy]:
             hardware=hardware,
             precision=precision,
             accuracies=tuple(result["accuracy"] for result in results),
-            seconds=tuple(sum(result.get(part, 0.0) for part in PARTS) for result in results),
+            seconds=tuple(whole_seconds(result) for result in results),
             tta=results[0].get("tta", "none"),
             accuracies_without_tta=tuple(r["accuracy_without_tta"] for r in results if "accuracy_without_tta" in r),
         )

@@ -1,5 +1,8 @@
 """The exponential moving average of a network, kept beside it in training."""
 
+import itertools
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -22,18 +25,22 @@ class Average(AveragedModel):
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Takes in a step of the network's. Counters are not averaged, but as they are there."""
-        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
-        drawn = [pair for pair in pairs if self.n_averaged and pair[0].is_floating_point()]
-        if drawn:
-            torch._foreach_lerp_([own for own, _ in drawn], [new for _, new in drawn], 1 - self.decay)
-        for own, new in pairs:
-            if not (self.n_averaged and own.is_floating_point()):
+        begun = bool(self.n_averaged)
+        drawn: list[torch.Tensor] = []
+        towards: list[torch.Tensor] = []
+        for own, new in zip(_tensors(self.module), _tensors(model), strict=True):
+            if begun and own.is_floating_point():
+                drawn.append(own)
+                towards.append(new)
+            else:
                 own.copy_(new)
+        if drawn:
+            torch._foreach_lerp_(drawn, towards, 1 - self.decay)
         self.n_averaged += 1
 
 
-def _tensors(model: nn.Module) -> list[torch.Tensor]:
-    return [*model.parameters(), *model.buffers()]
+def _tensors(model: nn.Module) -> Iterator[torch.Tensor]:
+    return itertools.chain(model.parameters(), model.buffers())
 
 
 def ema(model: nn.Module, decay: float) -> Average | None:
