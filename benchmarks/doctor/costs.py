@@ -116,7 +116,8 @@ def measure(program: Program, folder: Path, crew: Crew, arguments: argparse.Name
     def heard(place: int, result: Result) -> None:
         results[jobs[place]] = result
 
-    crew.run(asked, [1.0] * len(asked), time.monotonic() + arguments.seconds * len(asked), heard)
+    end = time.monotonic() + arguments.seconds * len(asked)
+    crew.run(asked, [1.0] * len(asked), end, end, heard)
     (fault,) = program.faults
     codes = sorted(expected.accepted("doctor")({"kind": fault.kind, "also": fault.also}))
     row: dict[str, Any] = {"operator": fault.name, "kind": fault.kind, "tier": fault.tier, "codes": codes}
