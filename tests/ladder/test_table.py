@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from lowres.errors import UserError
-from lowres.ladder import Ladder, Rung, load_ladder
+from lowres.ladder import Ladder, Rung, load_ladder, words
 from lowres.ladder.picture import draw_ladder
 from lowres.ladder.table import from_json, make_table
 from lowres.recipes import Recipe
@@ -82,9 +82,24 @@ def test_a_table_with_looks_says_when_it_was_looked_at():
     assert again.to_json() == found.to_json()
 
 
-def test_tables_from_before_looks_are_read():
+def test_a_table_says_what_it_was_trained_on():
+    ladder = load_ladder("modern")
+    figures = {rung.name: {0: 90.0} for rung in ladder.rungs}
+    manifest = {"hardware": "AMD EPYC, 1 thread", "precision": "fp32", "versions": {"torch": "2.15.0"}}
+    one = words.machine(manifest)
+    assert one == "AMD EPYC, 1 thread, fp32, torch 2.15.0"
+    found = make_table(ladder, figures, range(1), 0.2, machines={one: 5})
+    assert found.explanation.endswith(f"Trained on {one}.")
+    assert found.explanation in found.to_markdown()
+    two = make_table(ladder, figures, range(1), 0.2, machines={one: 5, words.machine({}): 1})
+    assert f"Trained on {one} (5 cells); an unknown machine (1 cell): on each" in two.explanation
+    assert from_json(two.to_json(), "results.json").explanation == two.explanation
+    assert "Trained" not in make_table(ladder, {}, range(1), 0.2).explanation
+
+
+def test_tables_of_earlier_versions_are_read():
     values = table().to_json()
-    del values["first_look"], values["ladder"]["own_epochs"]
+    del values["first_look"], values["machines"], values["ladder"]["own_epochs"]
     assert from_json(values, "results.json").rows == table().rows
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from lowres import recipes
 from lowres.errors import UserError
+from lowres.ladder import words
 from lowres.ladder.definition import Ladder
 from lowres.recipes import Recipe
 from lowres.runs import Run, load_run
@@ -137,6 +139,10 @@ class Plan:
         for index, run in self.done.items():
             found[self.cells[index].rung][self.cells[index].seed] = float(result_of(run)["accuracy"])
         return found
+
+    def machines(self) -> dict[str, int]:
+        """How many cells were trained on which machine, in words; most first."""
+        return dict(Counter(words.machine(run.manifest) for run in self.done.values()).most_common())
 
 
 def plan(ladder: Ladder, seeds: Sequence[int], out: Path, further: Mapping[str, Iterable[int]] | None = None) -> Plan:

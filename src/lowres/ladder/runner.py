@@ -112,7 +112,7 @@ def climb(
     plan = cells.plan(ladder, wanted, out, further)
 
     def judged(plan: cells.Plan) -> Table:
-        return make_table(ladder, plan.accuracies(), wanted, margin, first_look)
+        return make_table(ladder, plan.accuracies(), wanted, margin, first_look, plan.machines())
 
     failures: list[Failed] = []
     if plan.missing or (until_decided and next_round(judged(plan), lambda rung: 1.0)):

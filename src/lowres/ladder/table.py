@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lowres import recipes
 from lowres.errors import UserError
-from lowres.ladder import definition
-from lowres.ladder.definition import Ladder, Rung
+from lowres.ladder import definition, words
+from lowres.ladder.definition import Ladder
 from lowres.ladder.looks import looks_until
 from lowres.ladder.statistics import FEWEST, Comparison, Sample, describe, judge
 
@@ -55,6 +55,7 @@ class Table:
         margin: The difference worth telling, in points.
         rows: One a rung, from the ground up.
         first_look: Seeds of the first look, where seeds were added until all was decided; None: one look.
+        machines: How many cells were trained on which machine, in words.
     """
 
     ladder: Ladder
@@ -62,6 +63,7 @@ class Table:
     margin: float
     rows: tuple[Row, ...]
     first_look: int | None = None
+    machines: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def caption(self) -> str:
@@ -73,10 +75,10 @@ class Table:
         if views:
             of = "" if len(views) == len(self.rows) else " of some rungs"
             augmented = f", with test-time augmentation{of} ({', '.join(dict.fromkeys(views))}),"
-        seeds = _seeds(self.seeds) + ("" if self.first_look is None else ", more where undecided")
+        seeds = words.seeds(self.seeds) + ("" if self.first_look is None else ", more where undecided")
         return (
             f"{self.ladder.name}: last-epoch test accuracy in percent{augmented} on {self.ladder.data}, "
-            f"{_length(self.ladder)}, "
+            f"{words.length(self.ladder)}, "
             f"{seeds}, paired by seed; margin {self.margin:g} points. "
             + (f"{missing} of {wanted} cells are missing. " if missing else "")
             + "Published figures are their sources' own, at their own length."
@@ -84,7 +86,7 @@ class Table:
 
     @property
     def explanation(self) -> str:
-        """How the verdicts were reached."""
+        """How the verdicts were reached, and on what."""
         if self.first_look is None:
             corrected, intervals = "over the ladder", "Intervals: 95 %, Student's t."
         else:
@@ -100,8 +102,8 @@ class Table:
             f"Gain: mean paired difference to the rung below, in points. p: paired t-test, Holm-corrected {corrected}; "
             f"flip p: sign-flip test, not corrected. {intervals} No difference: two one-sided t-tests at the margin. "
             f"No verdict below {max(FEWEST, self.first_look or 0)} seeds. More seeds: for 80 % power at the observed "
-            "gain, or at the margin where that is larger."
-        )
+            f"gain, or at the margin where that is larger. {words.trained_on(self.machines)}"
+        ).rstrip()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes the table again."""
@@ -126,6 +128,7 @@ class Table:
             "seeds": list(self.seeds),
             "margin": self.margin,
             "first_look": self.first_look,
+            "machines": dict(self.machines),
             "ladder": definition.to_dict(self.ladder),
             "rows": rows,
         }
@@ -204,6 +207,7 @@ def make_table(
     seeds: Sequence[int],
     margin: float,
     first_look: int | None = None,
+    machines: Mapping[str, int] | None = None,
 ) -> Table:
     """Judges a ladder.
 
@@ -213,6 +217,7 @@ def make_table(
         seeds: That were asked for.
         margin: The difference worth telling, in points.
         first_look: Seeds of the first look, where seeds are added until all is decided; None: one look.
+        machines: How many cells were trained on which machine, in words.
 
     Raises:
         UserError: The margin is not above zero.
@@ -226,7 +231,7 @@ def make_table(
     rows = tuple(
         Row(
             rung.name,
-            _change(rung),
+            words.change(rung),
             rung.published,
             values,
             describe(list(values.values())) if values else None,
@@ -234,7 +239,7 @@ def make_table(
         )
         for rung, values, compared in zip(ladder.rungs, found, judged, strict=True)
     )
-    return Table(ladder, tuple(sorted(seeds)), margin, rows, first_look)
+    return Table(ladder, tuple(sorted(seeds)), margin, rows, first_look, machines or {})
 
 
 def common_seeds(below: Container[int], above: Iterable[int], first_look: int | None) -> list[int]:
@@ -277,40 +282,10 @@ def from_json(values: Mapping[str, Any], where: str) -> Table:
         seeds = [int(seed) for seed in values["seeds"]]
         first_look = values.get("first_look")  # tables from before looks have none
         looks = None if first_look is None else int(first_look)
-        return make_table(ladder, accuracies, seeds, float(values["margin"]), looks)
-    except (KeyError, TypeError, ValueError) as error:
+        machines = {str(name): int(count) for name, count in values.get("machines", {}).items()}
+        return make_table(ladder, accuracies, seeds, float(values["margin"]), looks, machines)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{where} is damaged: {type(error).__name__} {error}; delete it, the cells are kept") from None
-
-
-def _length(ladder: Ladder) -> str:
-    """How long runs are, and whether that is the base recipe's own length: "2 of 180 epochs a run, shortened"."""
-    lengths = sorted({recipe.epochs for recipe in ladder.recipes()})
-    epochs, own = str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}", ladder.own_epochs
-    if own is None:
-        return f"{epochs} epoch{'' if epochs == '1' else 's'} a run"
-    if own < ladder.epochs:
-        return f"{epochs} epochs a run, lengthened from {own}"
-    return f"{epochs} of {own} epochs a run, shortened"
-
-
-def _change(rung: Rung) -> str:
-    return ", ".join(f"{key}={_plain(value)}" for key, value in rung.changes.items())
-
-
-def _plain(value: Any) -> str:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, Mapping) and "name" in value:
-        return str(value["name"])
-    return str(list(value)) if isinstance(value, tuple) else str(value)
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"seeds {seeds[0]} to {seeds[-1]}"
-    return "seeds " + ", ".join(map(str, seeds))
 
 
 def _cells(row: Row) -> list[str]:
@@ -320,27 +295,13 @@ def _cells(row: Row) -> list[str]:
     return [
         row.rung,
         str(len(row.accuracies)),
-        _figure(sample.mean if sample else None),
-        _figure(sample.deviation if sample else None),
-        _interval(sample, ".2f"),
-        _figure(row.published),
-        _figure(gain.mean if gain else None, "+.2f"),
-        _interval(gain, "+.2f"),
-        _p(compared.p_holm if compared else None),
-        _p(compared.p_flip if compared else None),
+        words.figure(sample.mean if sample else None),
+        words.figure(sample.deviation if sample else None),
+        words.interval(sample, ".2f"),
+        words.figure(row.published),
+        words.figure(gain.mean if gain else None, "+.2f"),
+        words.interval(gain, "+.2f"),
+        words.p_value(compared.p_holm if compared else None),
+        words.p_value(compared.p_flip if compared else None),
         compared.verdict if compared else "",
     ]
-
-
-def _figure(value: float | None, form: str = ".2f") -> str:
-    return "" if value is None else f"{value:{form}}"
-
-
-def _interval(sample: Sample | None, form: str) -> str:
-    if sample is None or sample.low is None or sample.high is None:
-        return ""
-    return f"{sample.low:{form}} to {sample.high:{form}}"
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
