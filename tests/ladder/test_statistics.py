@@ -30,6 +30,14 @@ def test_the_t_test_is_scipys():
     assert gain.deviation == pytest.approx(np.std(GAINS, ddof=1))
 
 
+def test_values_that_are_all_alike_have_no_interval():
+    alike = describe([-1.0, -1.0, -1.0])
+    assert (alike.mean, alike.deviation, alike.low, alike.high) == (-1.0, 0.0, None, None)
+    (judged,) = judge([[-1.0, -1.0, -1.0]], margin=0.5)
+    assert judged is not None
+    assert (judged.word, judged.gain.low) == ("undecided", None)
+
+
 @pytest.mark.parametrize("count", [2, 5, 9])
 def test_the_flip_test_is_scipys(count):
     values = np.random.default_rng(count).normal(0.5, 1, count)

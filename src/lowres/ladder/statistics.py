@@ -34,7 +34,11 @@ Effect = Literal["observed", "margin"]
 
 @dataclass(frozen=True)
 class Sample:
-    """Mean, standard deviation and 95 % t-interval of the mean; None where there are too few values."""
+    """Mean, standard deviation and 95 % t-interval of the mean; None where there are too few values.
+
+    Values that are all alike have no interval: figures on so many images are steps apart, and a spread that falls
+    between them was not measured.
+    """
 
     count: int
     mean: float
@@ -106,6 +110,8 @@ def describe(values: Sequence[float], level: float = LEVEL) -> Sample:
     if count < 2:
         return Sample(count, mean, None, None, None)
     deviation = _deviation(values)
+    if deviation == 0:
+        return Sample(count, mean, deviation, None, None)
     half = float(special.stdtrit(count - 1, 1 - level / 2)) * deviation / math.sqrt(count)
     return Sample(count, mean, deviation, mean - half, mean + half)
 
