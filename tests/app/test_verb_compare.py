@@ -93,6 +93,8 @@ def test_bad_input(refused, finished, words, says):
         ("manifest.json", '{"outcome": "fini'),
         ("manifest.json", "[]"),
         ("manifest.json", '{"outcome": "finished", "result": {}}'),
+        ("manifest.json", '{"outcome": "finished", "result": {"accuracy": "94.1"}}'),
+        ("manifest.json", '{"outcome": "finished", "result": {"accuracy": 94.1, "seconds": null}}'),
         ("manifest.json", "\0\0\0"),
         ("history.jsonl", "no epoch\n{}\n"),
         ("history.jsonl", "{}\n{}\n"),

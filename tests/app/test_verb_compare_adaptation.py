@@ -23,6 +23,13 @@ def test_networks_of_ours_need_no_adaptation(refused):
     assert "resnet18" in refused("compare-adaptation", "resnet118", "--data", "digits")
 
 
+def test_what_no_road_can_take_is_told_before_the_first_is_trained(refused, tmp_path):
+    words = ("compare-adaptation", "squeezenet1_1", "--data", "digits", "--out", tmp_path / "kept")
+    assert "nothing.safetensors" in refused(*words, "--weights", "nothing.safetensors")
+    assert "upsample is 3" in refused(*words, "--upsample", 3)
+    assert not (tmp_path / "kept").exists()
+
+
 def test_train_takes_an_imagenet_network_for_a_recipe(lowres):
     done = lowres(
         *("train", "squeezenet1_1", "--adapt", "--data", "digits", "--image-size", 8, "--batch-size", 700),

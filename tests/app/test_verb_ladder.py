@@ -125,6 +125,7 @@ def test_cells_that_fail_are_told_after_the_table(lowres, mini, monkeypatch):
         (("{mini}", "--margin", "0"), "margin is 0.0 points"),
         (("{mini}", "--data", "cifar1"), "cifar1"),
         (("{mini}", "--merge", "nowhere"), "cannot merge nowhere"),
+        (("{mini}", "--plan", "--merge", "."), "merge first, then --plan"),
         (("{mini}", "--sedes", "3"), "did you mean '--seeds'"),
         (("{mini}", "--device", "gpu"), "gpu"),
         (("seresnet20", "--data", "digits"), "rung 'ResNet-20'"),

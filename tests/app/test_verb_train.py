@@ -117,6 +117,8 @@ class TestBadInput:
             (("digits", "--mean", "0.5"), "mean and std belong together"),
             (("digits", "--mean", "0.5", "--std", "1"), "3 channels"),
             (("digits", "--model", "resnet-20"), "unknown model 'resnet-20': did you mean 'resnet20'?"),
+            (("resnet20", "--model", "resnet-20", "--data-dir", "nowhere"), "unknown model 'resnet-20'"),
+            (("digits", "--name", ""), "name is '', but must be a word or more"),
             (("digits", "--model-options", "shortcut"), "is not of the form NAME=VALUE"),
             (("digits", "--model-options", "shortcutt=B"), "unknown option of resnet20 'shortcutt'"),
             (("digits", "--model-options", "shortcut=C"), "shortcut 'C'"),

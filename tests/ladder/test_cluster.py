@@ -1,3 +1,4 @@
+import math
 import os
 import shutil
 import signal
@@ -129,7 +130,9 @@ def test_what_listens_but_is_no_cluster_is_told(tmp_path, monkeypatch):
             pytest.fail("there is no cluster")
 
 
-@pytest.mark.parametrize(("workers", "cpus", "gpus"), [(0, 1, 0.0), (None, 0, 0.0), (None, 1, -1.0)])
+@pytest.mark.parametrize(
+    ("workers", "cpus", "gpus"), [(0, 1, 0.0), (None, 0, 0.0), (None, 1, -1.0), (None, 1, math.nan)]
+)
 def test_resources_that_are_none_are_refused(tmp_path, workers, cpus, gpus):
     with pytest.raises(UserError, match="at least"):
         Cluster(Errand(tmp_path), "", workers, cpus, gpus)

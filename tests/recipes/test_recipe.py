@@ -12,6 +12,7 @@ NAN, INF = math.nan, math.inf
 @pytest.mark.parametrize(
     ("kind", "field", "values"),
     [
+        (Recipe, "name", ("", " ")),
         (Recipe, "image_size", (0, 7, -32, 4097)),
         (Recipe, "held_out", (-1,)),
         (Recipe, "epochs", (0, -1)),

@@ -153,6 +153,8 @@ def test_parts_and_classes():
     assert (len(small.train), len(small.test)) == (50, 20)
     with pytest.raises(UserError, match="asked for"):
         part(some, 10**6, 0)
+    with pytest.raises(UserError, match="-5 images"):
+        part(some, -5, 0)
 
 
 def test_a_resumed_probe_learns_from_the_same_features(tmp_path):

@@ -29,8 +29,8 @@ class CompareAdaptation:
     Attributes:
         model: An ImageNet network: resnet18, torchvision:resnet18, timm:resnet50d.
         epochs: Of each training.
-        images: Training images, a stratified part; 0: all.
-        test_images: Test images, a stratified part; 0: all.
+        images: Training images at most, a stratified part; 0: all.
+        test_images: Test images at most, a stratified part; 0: all.
         seeds: Trainings of each.
         batch_size: Images in a step.
         upsample: Side in pixels that images are enlarged to.
@@ -72,7 +72,7 @@ def run(words: Sequence[str]) -> int:
     whole = load_dataset(asked.data, asked.data_dir, image_size=asked.image_size)
     found = roads(
         model,
-        part(whole, asked.images, asked.test_images),
+        part(whole, min(asked.images, len(whole.train)), min(asked.test_images, len(whole.test))),
         epochs=asked.epochs,
         seeds=asked.seeds,
         batch_size=asked.batch_size,

@@ -83,6 +83,8 @@ def run(words: Sequence[str]) -> int:
     if asked.seeds < 1:
         raise UserError(f"--seeds is {asked.seeds}, but must be at least 1")
     ladder = load_ladder(asked.name).resized(epochs=asked.epochs, data=asked.data)
+    if asked.plan and asked.merge is not None:
+        raise UserError("--plan only looks, and --merge takes cells over: merge first, then --plan")
     if asked.plan:
         _plan(ladder, asked)
         return 0

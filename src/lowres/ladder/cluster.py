@@ -5,6 +5,7 @@ from its last checkpoint, and a cell lies in the same place whoever trained it.
 """
 
 import contextlib
+import math
 import os
 import re
 import socket
@@ -62,7 +63,7 @@ class Cluster:
     def __init__(self, errand: Errand, address: str, workers: int | None, cpus: int, gpus: float) -> None:
         if workers is not None and workers < 1:
             raise UserError(f"--workers is {workers}, but must be at least 1, or auto")
-        if cpus < 1 or gpus < 0:
+        if cpus < 1 or not 0 <= gpus < math.inf:
             raise UserError(f"a cell cannot have {cpus} CPUs and {gpus:g} GPUs: one CPU at least, no GPU at least")
         self._errand, self._address, self._cpus, self._gpus = errand, address, cpus, gpus
         self._workers = workers

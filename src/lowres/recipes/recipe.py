@@ -122,7 +122,7 @@ class Recipe:
     Attributes:
         name: What it is called; no part of its fingerprint.
         model: A name `lowres models` lists.
-        model_options: Options of that model, such as {"shortcut": "B"}.
+        model_options: Options of that model, such as shortcut=B; in Python and in files {"shortcut": "B"}.
         data: "cifar10", "cifar100", "digits" or "folder:PATH".
         image_size: Side of the images in pixels; image folders are resized to it.
         held_out: Training images held out as a stratified validation set; 0 trains on all of them.
@@ -199,6 +199,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _require_names(self)
+        _require("name", self.name, bool(self.name.strip()), "a word or more")
         _require("image_size", self.image_size, 8 <= self.image_size <= 4096, "from 8 to 4096")
         _require("held_out", self.held_out, self.held_out >= 0, "at least 0")
         _require("epochs", self.epochs, self.epochs >= 1, "at least 1")

@@ -126,6 +126,6 @@ def _result(built: Built, history: list[dict[str, Any]], seconds: float) -> dict
 def _part(images: Images, count: int, seed: int) -> Images:
     if count == 0:
         return images
-    if count > len(images):
+    if not 0 < count <= len(images):
         raise UserError(f"{count} images are asked for, but there are {len(images)}")
     return images.subset(stratified_split(images.labels, count, seed)[1])

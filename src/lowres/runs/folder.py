@@ -90,10 +90,21 @@ def load_run(folder: str | Path) -> Run:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{folder / MANIFEST} is damaged: {error}") from None
-    result = manifest.get("result") if isinstance(manifest, dict) else []
-    if not isinstance(manifest, dict) or not (result is None or "accuracy" in result):
+    if not isinstance(manifest, dict) or not _is_result(manifest.get("result")):
         raise UserError(f"{folder / MANIFEST} is damaged: it is not what lowres writes")
     return Run(folder, recipe, manifest)
+
+
+def _is_result(result: Any) -> bool:
+    """Whether these can be a run's final figures; None are those of a run that has not finished."""
+    if result is None:
+        return True
+    figures = ("accuracy", "parameters", "seconds", "images_per_second")
+    return (
+        isinstance(result, dict)
+        and "accuracy" in result
+        and all(isinstance(result.get(name, 0), int | float) for name in figures)
+    )
 
 
 def create(out: Path, recipe: Recipe) -> Path:

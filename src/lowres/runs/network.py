@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from lowres.errors import UserError
-from lowres.models import create_model, imagenet, load_weights, surgery
+from lowres.models import create_model, imagenet, load_weights, model_info, surgery
 from lowres.recipes import Option, Recipe
 
 
@@ -57,6 +57,16 @@ def recipe_network(recipe: Recipe, *, classes: int, channels: int, load: bool = 
             raise UserError(f"{name} takes no model_options: leave them out")
         model = _imagenet(recipe, name, classes, channels, load, gradients)
     return surgery.Upsampled(model, recipe.upsample) if recipe.upsample else model
+
+
+def require_model(recipe: Recipe) -> None:
+    """Looks, before the data are read, whether there is such a network.
+
+    Raises:
+        UserError: There is none.
+    """
+    if imagenet.imagenet_name(recipe.model) is None:
+        model_info(recipe.model)
 
 
 def shrinks_beyond_a_pixel(recipe: Recipe, model: nn.Module, channels: int) -> bool:

@@ -12,7 +12,7 @@ from lowres.errors import UserError, unknown
 from lowres.models import imagenet, list_models, surgery
 from lowres.recipes import Optimizer, Recipe, Schedule
 from lowres.runs.brief import brief
-from lowres.runs.network import recipe_network
+from lowres.runs.network import constants, recipe_network
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,18 @@ def roads(
         "adapted": {"adapt": True, "stem": stem},
         f"upsampled to {upsample}": {"upsample": upsample},
     }
-    found: list[Road] = []
+    planned: list[tuple[Road, Recipe | None]] = []  # all of them, before the first is trained
     for label, start in _starts(name, weights, download).items():
         for way, options in ways.items():
             if isinstance(start, str):
-                found.append(Road(way, label, reason=start))
+                planned.append((Road(way, label, reason=start), None))
                 continue
             recipe = dataclasses.replace(base, **options, **start)
-            found.append(_road(way, label, recipe, dataset, seeds, out, device, tell))
-    return found
+            planned.append((_looked_at(Road(way, label), recipe, dataset), recipe))
+    return [
+        road if recipe is None or road.reason else _taken(road, recipe, dataset, seeds, out, device, tell)
+        for road, recipe in planned
+    ]
 
 
 def _starts(name: str, weights: Path | None, download: bool) -> dict[str, dict[str, Any] | str]:
@@ -142,9 +145,23 @@ def _starts(name: str, weights: Path | None, download: bool) -> dict[str, dict[s
     return starts
 
 
-def _road(
-    way: str,
-    label: str,
+def _looked_at(road: Road, recipe: Recipe, dataset: Dataset) -> Road:
+    """A road with its network's figures, or the reason why it cannot be taken.
+
+    Raises:
+        UserError: Its weights cannot be had.
+    """
+    channels = dataset.train.images.shape[1]
+    constants(recipe)
+    network = recipe_network(recipe, classes=len(dataset.classes), channels=channels)
+    measured = surgery.figures(network, recipe.image_size, channels=channels)
+    return dataclasses.replace(
+        road, parameters=measured.parameters, multiply_adds=measured.multiply_adds, reason=measured.error
+    )
+
+
+def _taken(
+    road: Road,
     recipe: Recipe,
     dataset: Dataset,
     seeds: int,
@@ -152,26 +169,20 @@ def _road(
     device: str,
     tell: Callable[[str], None],
 ) -> Road:
-    channels = dataset.train.images.shape[1]
-    network = recipe_network(recipe, classes=len(dataset.classes), channels=channels, load=False)
-    measured = surgery.figures(network, recipe.image_size, channels=channels)
-    if measured.error:
-        return Road(way, label, parameters=measured.parameters, reason=measured.error)
+    """The road after its trainings."""
+    name = f"{recipe.model.partition(':')[2]}-{road.name}-{road.weights}-{content_checksum(dataset)[:8]}"
     results = []
     for seed in range(seeds):
-        data = content_checksum(dataset)[:8]
-        file = out / f"{recipe.model.partition(':')[2]}-{way}-{label}-{data}-s{seed}.json".replace(" ", "-")
+        file = out / f"{name}-s{seed}.json".replace(" ", "-")
         result, _ = brief(dataclasses.replace(recipe, seed=seed), dataset, device=device, kept=file, curve=False)
-        tell(f"{way}, {label}, seed {seed}: {result['accuracy']:.2f} %, {result['seconds']:.0f} s")
+        tell(f"{road.name}, {road.weights}, seed {seed}: {result['accuracy']:.2f} %, {result['seconds']:.0f} s")
         results.append(result)
     low, high = results[0]["interval"]
-    return Road(
-        name=way,
-        weights=label,
+    return dataclasses.replace(
+        road,
         accuracies=tuple(result["accuracy"] for result in results),
         interval=(low, high),
         parameters=results[0]["parameters"],
-        multiply_adds=measured.multiply_adds,
         images_per_second=statistics.mean(r["history"][-1]["images_per_second"] for r in results),
         seconds=sum(result["seconds"] for result in results),
     )

@@ -21,6 +21,7 @@ from lowres.recipes import Recipe
 from lowres.runs import checkpoint, folder, manifest
 from lowres.runs.build import Built, build
 from lowres.runs.folder import Run
+from lowres.runs.network import require_model
 from lowres.runs.weights import Facts, write_weights
 from lowres.training.device import place, undisturbed
 from lowres.training.events import EpochDone, Event, Finished, Observer, Started, Stopped
@@ -70,6 +71,7 @@ def train(
         raise UserError("nothing to train: name a recipe (`lowres recipes` lists them) or a run to resume")
     if keep_weights < 0:
         raise UserError(f"keep_weights is {keep_weights}, but must be at least 0")
+    require_model(recipe)
     placement = place(recipe, device)
     if data_dir is None and begun is not None:
         data_dir = begun.manifest.get("data", {}).get("dir")
