@@ -24,6 +24,11 @@ def test_nothing_is_suggested_where_nothing_is_near():
     assert "digits, resnet20" in message
 
 
+def test_a_long_list_is_cut():
+    message = str(unknown("name", "?", [f"n{number:03}" for number in range(1_030)]))
+    assert message.endswith("n028, n029, and 1,000 more)")
+
+
 def test_no_names_at_all():
     assert "there is none" in str(unknown("run", "mine", []))
 

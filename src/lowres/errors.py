@@ -6,6 +6,9 @@ Every layer raises `UserError` for bad input; the command line prints its messag
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 30
+"""Names that one line lists."""
+
 
 class UserError(Exception):
     """Bad input. The message is one line for the user: what is wrong, where, and what to do about it."""
@@ -22,7 +25,8 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     """
     names = sorted(known)
     near = _nearest(name.lower(), [known_one for known_one in names if known_one != name])
-    listing = hint or ("there is " + ", ".join(names) if names else "there is none")
+    some = names if len(names) <= _LISTED else [*names[:_LISTED], f"and {len(names) - _LISTED:,} more"]
+    listing = hint or ("there is " + ", ".join(some) if names else "there is none")
     suggestion = f": did you mean {near!r}?" if near else ""
     return UserError(f"unknown {kind} {name!r}{suggestion} ({listing})")
 

@@ -133,7 +133,7 @@ def test_cells_that_fail_are_told_after_the_table(lowres, mini, monkeypatch):
         (("{mini}", "--budget", "2h"), "--until-decided --budget 2h"),
         (("{mini}", "--until-decided", "--budget", "soon"), "'soon' is not of the form 90s, 10m, 2h"),
         (("{mini}", "--workers", "0"), "--workers is 0"),
-        (("{mini}", "--workers", "many"), "many"),
+        (("{mini}", "--workers", "many"), "--workers: 'many' is none of None, INT, auto"),
         (("{mini}", "--on", "slurm"), "slurm"),
         (("{mini}", "--address", "127.0.0.1:1"), "give --on ray as well"),
         (("{mini}", "--on", "ray", "--address", "127.0.0.1:1"), "no Ray cluster at 127.0.0.1:1"),

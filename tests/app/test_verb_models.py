@@ -75,6 +75,7 @@ def test_a_name_in_capitals_is_that_network(lowres):
         (("resnet-20",), "unknown model 'resnet-20': did you mean 'resnet20'? (`lowres models` lists them)"),
         (("zz*",), "unknown model 'zz*'"),
         (("resnet20", "resnet32"), "'resnet32' is too much"),
+        (("resnet50",), "`lowres train torchvision:resnet50 --adapt` trains it"),
         (("resnet20", "--class", "3"), "unknown option '--class': did you mean '--classes'?"),
         (("resnet20", "--classes", "0"), "classes must be a whole number above zero, not 0"),
         (("resnet20", "--classes", "ten"), "--classes"),

@@ -94,7 +94,19 @@ def _in_one_line(box: str) -> str:
             break
         if not rule:
             inner.append(text)
-    return re.sub(r"^Error parsing ", "", " ".join(inner)) or "the options cannot be read"
+    return _plain(re.sub(r"^Error parsing ", "", " ".join(inner))) or "the options cannot be read"
+
+
+def _plain(message: str) -> str:
+    """What a parser says of a value, as a user reads it."""
+    message = re.sub(r"invalid literal for int\(\) with base 10: ('.*')", r"\1 is not a whole number", message)
+    message = re.sub(r"could not convert string to float: ('.*')", r"\1 is not a number", message)
+    return re.sub(r"no type matching (\S+) could be instantiated from \[(.*)\]\.", _is_none_of, message)
+
+
+def _is_none_of(match: re.Match[str]) -> str:
+    kinds = re.findall(r"\w+", match[1])
+    return f"{match[2]} is none of {', '.join(kinds)}"
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:

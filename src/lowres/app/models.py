@@ -10,6 +10,7 @@ from rich.table import Table
 from lowres.app.command import console, parse, print_json
 from lowres.errors import UserError, unknown
 from lowres.models import Published, Summary, create_model, list_models, model_info, summarise
+from lowres.models.imagenet import imagenet_name
 from lowres.recipes import Option
 
 
@@ -41,6 +42,11 @@ def run(words: Sequence[str]) -> int:
     if asked.image_size < 1:
         raise UserError(f"--image-size is {asked.image_size}, but must be at least 1")
     names = list_models(asked.pattern)
+    if not names and (network := imagenet_name(asked.pattern)) is not None:
+        raise UserError(
+            f"{network} is made for larger images: `lowres doctor {network}` looks at it on small ones, "
+            f"`lowres train {network} --adapt` trains it"
+        )
     if not names:
         raise unknown("model", asked.pattern, list_models(), "`lowres models` lists them")
     for option in asked.model_options.keys() & {"classes", "seed"}:

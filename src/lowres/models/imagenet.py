@@ -172,6 +172,8 @@ def constants_of(name: str, path: Path | None) -> tuple[tuple[float, ...], tuple
         return own.mean, own.std
     if path is None:
         raise UserError(f"there are no published weights for {name}: give --mean and --std instead")
+    if not path.is_file():
+        raise UserError(f"no weights file {path}")
     raise UserError(
         f"{path} does not tell the mean and deviation its weights were trained with: "
         "give them, --mean and --std, or --normalise data for those of the images"

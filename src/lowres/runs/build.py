@@ -132,6 +132,8 @@ def build(
     given = (begun if recipe.normalise == "auto" else None) if resumed else constants(recipe)
     held_out: Images | None = None
     if recipe.held_out:
+        if recipe.held_out >= len(train):
+            raise UserError(f"cannot hold out {recipe.held_out} of {len(train)} images: some must be left to train on")
         kept, rest = stratified_split(train.labels, recipe.held_out, recipe.seed)
         train, held_out = train.subset(kept), train.subset(rest)
     channels = train.images.shape[1]
