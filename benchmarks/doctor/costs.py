@@ -9,7 +9,8 @@ them. With `--fixed`, the doctor's fixed program is a third, which tells how muc
 
 `--narrow` makes networks thin. A program whose code is the clean one's has its trials.
 
-Trials are kept in the work folder, so that what was stopped goes on. Programs that need weights from ImageNet are
+Each operator comes once before any comes again, so that a measurement that is ended early has most of them. Trials are
+kept in the work folder, so that what was stopped goes on. Programs that need weights from ImageNet are
 left out.
 """
 
@@ -20,9 +21,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import expected
@@ -34,6 +37,7 @@ from run import fingerprint
 
 from lowres.doctor import examine_script
 from lowres.doctor.patching.mend import mend
+from lowres.doctor.proof import jobs
 from lowres.doctor.proof.jobs import Crew, Result, shelf
 from lowres.doctor.proof.shortening import shorten
 from lowres.doctor.source import read
@@ -42,6 +46,10 @@ from lowres.ladder.statistics import describe
 from lowres.runs import manifest
 
 TRAINING_IMAGES = 45_000
+QUICKEST = ("resnet9", "vit", "vgg", "mobilenet", "resnet18")
+"""Bases, that whose narrow network trains fastest first."""
+PART = 20
+"""Programs that are examined, then trained, together."""
 
 
 def request(
@@ -103,33 +111,58 @@ def _code(text: str) -> str:
     return ast.dump(ast.parse(text))
 
 
-def measure(program: Program, folder: Path, crew: Crew, arguments: argparse.Namespace) -> dict[str, Any]:
-    """A fault's cost: clean minus faulty, in points, a seed each; what the doctor's fixes bring back."""
-    variants = texts(program, folder, arguments)
-    jobs = [(name, seed) for seed in range(arguments.seeds) for name in variants]
-    asked = []
-    for name, seed in jobs:
-        file, text, epochs = variants[name]
-        asked.append(request(file, text, arguments, epochs, seed))
-    results: dict[tuple[str, int], Result] = {}
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The trials of a program: what each is asked, by variant and seed."""
+
+    program: Program
+    requests: Mapping[tuple[str, int], dict[str, Any]]
+
+
+def asked(program: Program, folder: Path, arguments: argparse.Namespace) -> Asked:
+    """The trials that a program needs."""
+    variants = texts(program, folder, arguments).items()
+    requests = {
+        (name, seed): request(file, text, arguments, epochs, seed)
+        for seed in range(arguments.seeds)
+        for name, (file, text, epochs) in variants
+    }
+    return Asked(program, requests)
+
+
+def train(
+    every: Sequence[Asked], crew: Crew, seconds: float, tell: Callable[[Asked, dict[tuple[str, int], Result]], None]
+) -> None:
+    """Runs all trials, equal ones once; tells each program's results as soon as they are complete."""
+    requests = {jobs.fingerprint(one): one for program in every for one in program.requests.values()}
+    keys, results, waiting = list(requests), dict[str, Result](), list(every)
 
     def heard(place: int, result: Result) -> None:
-        results[jobs[place]] = result
+        results[keys[place]] = result
+        for one in list(waiting):
+            wanted = {job: jobs.fingerprint(wish) for job, wish in one.requests.items()}
+            if all(key in results for key in wanted.values()):
+                waiting.remove(one)
+                tell(one, {job: results[key] for job, key in wanted.items()})
 
-    end = time.monotonic() + arguments.seconds * len(asked)
-    crew.run(asked, [1.0] * len(asked), end, end, heard)
+    end = time.monotonic() + seconds * len(requests)
+    crew.run(list(requests.values()), [1.0] * len(requests), end, end, heard)
+
+
+def row_of(program: Program, results: Mapping[tuple[str, int], Result]) -> dict[str, Any]:
+    """A fault's cost: clean minus faulty, in points, a seed each; what the doctor's fixes leave of it."""
     (fault,) = program.faults
     codes = sorted(expected.accepted("doctor")({"kind": fault.kind, "also": fault.also}))
     row: dict[str, Any] = {"operator": fault.name, "kind": fault.kind, "tier": fault.tier, "codes": codes}
     row |= {"base": program.source.base, "style": program.source.style.name, "held_to_cost": fault.cost}
     row["trouble"] = next((one["problem"] for one in results.values() if one["problem"]), "")
+    figures = {job: one["figure"] for job, one in results.items() if one["figure"] is not None}
+    clean_figures = {seed: figure for (name, seed), figure in figures.items() if name == "clean"}
+    if clean_figures:
+        row["clean"] = round(fmean(clean_figures.values()), 2)
     for name, key in (("faulty", "cost"), ("fixed", "left")):
-        pairs = [(results.get(("clean", seed)), results.get((name, seed))) for seed in range(arguments.seeds)]
-        values = [
-            round(a["figure"] - b["figure"], 3)
-            for a, b in pairs
-            if a is not None and b is not None and a["figure"] is not None and b["figure"] is not None
-        ]
+        seeds = [seed for seed in clean_figures if (name, seed) in figures]
+        values = [round(clean_figures[seed] - figures[name, seed], 3) for seed in seeds]
         if values:
             sample = describe(values)
             row[key] = {"mean": round(sample.mean, 3), "sd": sample.deviation and round(sample.deviation, 3)}
@@ -138,9 +171,16 @@ def measure(program: Program, folder: Path, crew: Crew, arguments: argparse.Name
 
 
 def chosen(names: Sequence[str], bases: Sequence[str]) -> list[Program]:
-    """Single faults on these bases whose names contain one of these."""
+    """Single faults on these bases whose names contain one of these; each operator once, then each again, ..."""
     every = [one for one in single_faults() if one.source.base in bases]
-    return [one for one in every if not names or any(part in one.name for part in names)]
+    every.sort(key=lambda one: QUICKEST.index(one.source.base))
+    turns: Counter[str] = Counter()
+    found: list[tuple[int, Program]] = []
+    for one in every:
+        if not names or any(part in one.name for part in names):
+            found.append((turns[one.faults[0].name], one))
+            turns[one.faults[0].name] += 1
+    return [one for _, one in sorted(found, key=lambda turn: turn[0])]
 
 
 def main() -> None:
@@ -169,20 +209,25 @@ def main() -> None:
     pairs = {(one.source.base, one.source.style.name) for one in programs}
     bases = [Program(f"clean-{base}-{style}", "clean", clean(base, style)) for base, style in sorted(pairs)]
     write(folder, [*programs, *bases])
-    if arguments.fixed:
-        with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
-            list(pool.map(lambda one: fixed(folder / one.entry()["file"], arguments), programs))
     kept, _ = shelf(arguments.work / "trials")
     crew = Crew(arguments.workers, kept)
     rows: list[dict[str, Any]] = []
+
+    def tell(one: Asked, results: dict[tuple[str, int], Result]) -> None:
+        row = row_of(one.program, results)
+        rows.append(row)
+        said = row["trouble"] or json.dumps({key: row.get(key) for key in ("cost", "left")})
+        print(f"{len(rows)}/{len(programs)} {one.program.name}: {said}", file=sys.stderr, flush=True)
+        if arguments.out:
+            write_rows(arguments.out, rows, arguments)
+
     try:
-        for number, program in enumerate(programs, start=1):
-            row = measure(program, folder, crew, arguments)
-            rows.append(row)
-            said = json.dumps({key: row.get(key) for key in ("cost", "left")}) if not row["trouble"] else row["trouble"]
-            print(f"{number}/{len(programs)} {program.name}: {said}", file=sys.stderr, flush=True)
-            if arguments.out:
-                write_rows(arguments.out, rows, arguments)
+        for start in range(0, len(programs), PART):
+            part = programs[start : start + PART]
+            if arguments.fixed:
+                with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
+                    list(pool.map(lambda one: fixed(folder / one.entry()["file"], arguments), part))
+            train([asked(one, folder, arguments) for one in part], crew, arguments.seconds, tell)
     finally:
         crew.close()
 
