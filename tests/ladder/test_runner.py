@@ -340,6 +340,12 @@ def test_options_that_contradict_each_other_are_refused(mini, tmp_path, monkeypa
         climb(mini, out=tmp_path, device="cpu", **options)
 
 
+def test_a_file_in_the_place_of_the_results_is_told_once_and_before(mini, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=r"cannot keep a ladder in .*cells: .*file is a file; name another folder"):
+        climb(mini, out=tmp_path / "file" / "cells", device="cpu", tell=pytest.fail)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a fork server")
 def test_a_ladder_killed_five_times_ends_with_the_same_table(climbed, mini, tmp_path):

@@ -3,6 +3,7 @@
 May be killed at any moment and started again; every finished cell stays, and the table is the same in the end.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -106,6 +107,7 @@ def climb(
     read_table(ladder, out)  # refuses results of other recipes
     nothing: dict[str, dict[int, float]] = {rung.name: {} for rung in ladder.rungs}
     make_table(ladder, nothing, wanted, margin, first_look)  # a bad margin is told at once
+    _require_place(out)
     for source in merge:
         cells.merge(ladder, wanted, Path(source).expanduser(), out, every_seed=until_decided)
     further = _finished_before(ladder, wanted, out) if until_decided else {}
@@ -139,6 +141,19 @@ def climb(
     if failures:
         raise CellsFailed(table, failures)
     return table
+
+
+def _require_place(out: Path) -> None:
+    """Looks, before anything is trained, whether results can be kept.
+
+    Raises:
+        UserError: They cannot.
+    """
+    there = next(one for one in (out.absolute(), *out.absolute().parents) if one.exists())
+    reason = "" if os.access(there, os.W_OK) else "cannot be written"
+    reason = reason if there.is_dir() else "is a file"
+    if reason:
+        raise UserError(f"cannot keep a ladder in {out}: {there} {reason}; name another folder with --out")
 
 
 def _patience(
