@@ -170,7 +170,8 @@ def _taken(
     tell: Callable[[str], None],
 ) -> Road:
     """The road after its trainings."""
-    name = f"{recipe.model.partition(':')[2]}-{road.name}-{road.weights}-{content_checksum(dataset)[:8]}"
+    content = content_checksum(dataset).removeprefix("sha256:")[:8]
+    name = f"{recipe.model.partition(':')[2]}-{road.name}-{road.weights}-{content}"
     results = []
     for seed in range(seeds):
         file = out / f"{name}-s{seed}.json".replace(" ", "-")
