@@ -7,16 +7,17 @@ Programs train as trials of `lowres doctor --prove` do: their own loops, on fewe
 equal draws wherever they are equal, and figures on test images. A fault of the number of epochs keeps its share of
 them. With `--fixed`, the doctor's fixed program is a third, which tells how much of the cost its fixes bring back.
 
-`--narrow` makes networks thin. A program whose code is the clean one's has its trials.
+`--narrow` makes networks thin, and leaves out faults that put others in their place. A program whose code is the clean
+one's has its trials.
 
 Each operator comes once before any comes again, so that a measurement that is ended early has most of them. Trials are
-kept in the work folder, so that what was stopped goes on. Programs that need weights from ImageNet are
-left out.
+kept in the work folder, so that what was stopped goes on. Programs that need weights from ImageNet are left out.
 """
 
 import argparse
 import ast
 import dataclasses
+import hashlib
 import json
 import os
 import sys
@@ -48,6 +49,8 @@ from lowres.runs import manifest
 TRAINING_IMAGES = 45_000
 QUICKEST = ("resnet9", "vit", "vgg", "mobilenet", "resnet18")
 """Bases, that whose narrow network trains fastest first."""
+WIDE = ("network-of-the-zoo",)
+"""Faults that put a network of their own in the place of the program's, as wide as it is."""
 PART = 20
 """Programs that are examined, then trained, together."""
 
@@ -84,8 +87,8 @@ def texts(program: Program, folder: Path, arguments: argparse.Namespace) -> dict
     clean_file = folder / f"clean-{program.source.base}-{program.source.style.name}{program.source.style.suffix}"
     faulty_file = folder / str(program.entry()["file"])
     made = {"clean": (clean_file, read(clean_file).text), "faulty": (faulty_file, read(faulty_file).text)}
-    if arguments.fixed:
-        made["fixed"] = (faulty_file, fixed(faulty_file, arguments))
+    if arguments.fixed and (mended := fixed(faulty_file, arguments)):
+        made["fixed"] = (faulty_file, mended)
     found: dict[str, tuple[Path, str, int]] = {}
     for name, (file, text) in made.items():
         own = int(dataclasses.replace(program.source, text=text).value("epochs"))
@@ -97,10 +100,17 @@ def texts(program: Program, folder: Path, arguments: argparse.Namespace) -> dict
 
 
 def fixed(file: Path, arguments: argparse.Namespace) -> str:
-    """What `lowres doctor --fix` makes of a program; kept for as long as the doctor stays the same."""
-    kept = file.parent / f"fixed-{fingerprint('doctor')[:12]}" / f"{file.stem}.py"
+    """What `lowres doctor --fix` makes of a program; kept for as long as the doctor and the program stay the same.
+
+    "" where the doctor could not see the whole program, which then has no third training.
+    """
+    known = hashlib.sha256((fingerprint("doctor") + read(file).text).encode()).hexdigest()[:12]
+    kept = file.parent / "fixed" / f"{file.stem}-{known}.py"
     if not kept.exists():
         report = examine_script(file, data_dir=arguments.data_dir)
+        if report.problem or any("ended before its end" in note for note in report.notes):
+            print(f"{file.name} could not be examined: {report.problem or report.notes}", file=sys.stderr)
+            return ""
         kept.parent.mkdir(exist_ok=True)
         write_text(kept, mend(read(file), report.findings).text)
     return kept.read_text(encoding="utf-8")
@@ -203,6 +213,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the JSON file")
     arguments = parser.parse_args()
     programs = chosen(arguments.names, arguments.bases)
+    programs = [one for one in programs if not (arguments.narrow and one.faults[0].name in WIDE)]
     if not programs:
         sys.exit(f"no single fault on {', '.join(arguments.bases)} has such a name")
     folder = arguments.work.expanduser() / "programs"

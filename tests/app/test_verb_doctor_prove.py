@@ -4,7 +4,10 @@ import pytest
 from rich.console import Console
 
 from lowres.app.doctor_display import ProofDisplay
+from lowres.doctor.findings import Finding
 from lowres.doctor.proof.jobs import Standing
+from lowres.doctor.report import Report
+from lowres.errors import UserError
 
 
 def test_options_that_go_with_it(refused, tmp_path):
@@ -30,6 +33,21 @@ def test_what_makes_no_sense_is_told_before_anything_runs(refused, tmp_path):
     assert refused("doctor", "train.py", "--seconds", "-1") == "--seconds is -1, but must be at least 1"
     assert refused("doctor", "train.py", "--memory", "nan") == "--memory is nan, but must be at least 1"
     assert "'torchvision:resnet18' is no script" in refused("doctor", "torchvision:resnet18", "--sheet", "a.png")
+
+
+@pytest.mark.parametrize(("grade", "code"), [("warning", 2), ("note", 0)])
+def test_a_proof_that_is_refused_leaves_the_report(lowres, tmp_path, monkeypatch, grade, code):
+    def refuse(*arguments, **options):
+        raise UserError("the budget is too small")
+
+    found = Finding("TR502", "no momentum", grade, 4.0, {}, None, None, "a book", "C07")
+    monkeypatch.setattr("lowres.app.doctor.examine_target", lambda *a, **o: Report("train.py", "one fault", (found,)))
+    monkeypatch.setattr("lowres.app.doctor.prove_script", refuse)
+    (tmp_path / "train.py").write_text("pass\n", encoding="utf-8")
+    done = lowres("doctor", "train.py", "--prove", "--sarif", "out.sarif")
+    assert (done.code, done.err) == (code, "lowres: not proved: the budget is too small\n")
+    assert "TR502" in done.out
+    assert "TR502" in (tmp_path / "out.sarif").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +114,13 @@ def run(words: Sequence[str]) -> int:
         seconds=asked.seconds,
         memory=asked.memory,
     )
-    proof = _prove(report, asked, words[at + 1 :]) if asked.prove and not report.problem else None
-    if proof is not None:
-        report = advised(report, proof)
+    proof, refused = None, ""
+    if asked.prove and not report.problem:
+        try:
+            proof = _prove(report, asked, words[at + 1 :])
+            report = advised(report, proof)
+        except UserError as error:  # the report stands, and is not thrown away
+            refused = str(error)
     _write(report, asked)
     made: dict[str, Any] = {}
     if path is not None and asked.recipe:
@@ -126,7 +131,9 @@ def run(words: Sequence[str]) -> int:
         show_proof(proof, console())
     if asked.json:
         print_json(report.to_json() | made)
-    return report.code
+    if refused:
+        print(f"lowres: not proved: {refused}", file=sys.stderr)
+    return 2 if refused and report.code else report.code
 
 
 def _check_files(asked: Doctor) -> None:

@@ -73,7 +73,7 @@ def main(request_file: str) -> None:
     with contextlib.ExitStack() as confined:  # what is examined reads the user's files as the program did
         sandbox = Recorder(frames)  # records nothing: it is never entered
         confined.push(sandbox)
-        confine(sandbox, home, scratch, notes)
+        opened = confine(sandbox, home, scratch, notes)
         with observer:
             kitchen.serve(observer)
             sys.path.insert(0, str(file.parent))
@@ -81,6 +81,7 @@ def main(request_file: str) -> None:
                 problem, raised, observer.trace.ended = run(source, file, request["arguments"], printed)
         sys.stdin = io.StringIO()
         setup = _setup(request, observer, kitchen, source)
+        setup.read = sorted(opened)
         setup.notes += notes
         setup.notes += _foreign(source)
         if observer.trace.ended:

@@ -45,12 +45,21 @@ TERMINAL = (80, 24)
 """Columns and lines of the terminal that there is none of."""
 
 
+READ = 1_000
+"""Files, of those that the program reads, that are remembered."""
+LIBRARIES = tuple(f"{one}{os.sep}" for one in {sys.prefix, sys.base_prefix})
+
+
 class Asked(BaseException):
     """The program asked for input."""
 
 
-def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> None:
-    """Sets up the sandbox until the recorder is left; the current folder and the search path stay changed."""
+def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> set[str]:
+    """Sets up the sandbox until the recorder is left; the current folder and the search path stay changed.
+
+    Returns:
+        Where the names of the user's files will be that are opened to be read, the first `READ` of them.
+    """
     os.chdir(scratch)
     sys.path.insert(0, str(home))
     sys.dont_write_bytecode = True
@@ -82,6 +91,7 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     recorder.patch(torch, "compile", lambda original: _compile)
     if not torch.cuda.is_available():
         _without_cuda(recorder)
+    return files.read
 
 
 def at_home(path: Path, home: Path) -> Path:
@@ -101,6 +111,7 @@ class _Files:
         self._stat, self._mkdir = os.stat, os.mkdir
         self._temporary = (self._scratch + os.sep, os.devnull, "/dev/", "/proc/", "/sys/")
         self._moved: dict[str, str] = {}
+        self.read: set[str] = set()
 
     def _own(self, place: str) -> bool:
         """Whether a path is free to be written."""
@@ -146,10 +157,17 @@ class _Files:
             self._moved[place] = aside
         return self._moved[place]
 
+    def _remember(self, place: str) -> None:
+        if not self._own(place) and not place.startswith(LIBRARIES):
+            self.read.add(place)
+
     def open(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
             writes = any(letter in mode for letter in "wax+")
-            return original(self._writable(file) if writes else self._readable(file), mode, *args, **kwargs)
+            place = self._writable(file) if writes else self._readable(file)
+            if not writes and isinstance(place, str | os.PathLike) and len(self.read) < READ:
+                self._remember(_absolute(place))
+            return original(place, mode, *args, **kwargs)
 
         return opened
 

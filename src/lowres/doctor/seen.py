@@ -43,6 +43,8 @@ def seen(setup: Setup) -> dict[str, Any]:
         figures["clip"] = clips[0]
     if setup.modules:
         figures["modules"] = setup.modules
+    if setup.read:
+        figures["read"] = setup.read
     figures["classes"] = setup.classes
     figures["epochs"] = setup.epochs
     figures["events"] = {kind: setup.trace.count(kind) for kind in ("forward", "backward", "step", "schedule")}

@@ -37,6 +37,7 @@ class Setup:
         source: The main file; None where there is none.
         files: Other files of the user's, by path.
         modules: Paths of the user's modules that were imported.
+        read: Paths of the user's files that were opened to be read.
         model: The network that is trained, without wrappers.
         pristine: A copy from before its first pass; probes use copies of this.
         train: The training loader.
@@ -57,6 +58,7 @@ class Setup:
     source: Source | None = None
     files: dict[str, Source] = field(default_factory=dict)
     modules: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
     model: nn.Module | None = None
     pristine: nn.Module | None = None
     train: Pipeline | None = None

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,10 @@ def test_trials_processes_that_die_and_those_that_never_end(tmp_path, tiny):
             worker.run(request | {"source": endless + "while True:\n    pass\n"}, 1)
         assert time.monotonic() - began < 30
         assert worker.run(request, 120)["figure"] == first["figure"]  # a new nursery after that
+        with pytest.raises(Lost, match="its process ended with 1: KeyError: 'threads'"):
+            worker.run({name: value for name, value in request.items() if name != "threads"}, 120)
+        left = {path.name for path in Path(worker._folder.name).iterdir()}
+        assert not left & set(map(str, range(99)))  # what trials wrote goes with them
     assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
     assert os.getcwd()  # noqa: PTH109 - the folder is still ours
 

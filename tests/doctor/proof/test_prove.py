@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lowres.doctor.findings import Finding
+from lowres.doctor.patching.mend import mend
 from lowres.doctor.proof.advice import advised
 from lowres.doctor.proof.jobs import Shelf, fingerprint, shelf
 from lowres.doctor.proof.nursery import Lost, Worker
@@ -84,7 +85,7 @@ def test_a_withdrawn_fix_is_advised_no_more(script, invented):
     after = advised(report, prove_script(report, script, budget="60s"))
     grades = {one.code: (one.grade, one.fix is None) for one in after.findings}
     assert grades == {"TR502": ("warning", False), "TR599": ("note", True)}
-    assert "withdrawn: -4.0 ± 0.0 points after" in after.findings[-1].title
+    assert "withdrawn: -4.0 points after" in after.findings[-1].title
     assert Report.from_json(json.loads(json.dumps(after.to_json()))).proof == after.to_json()["proof"]
 
 
@@ -194,6 +195,64 @@ def test_a_script_that_fails_and_images_that_are_not_there(script, monkeypatch, 
     monkeypatch.setattr(Worker, "run", lost)
     with pytest.raises(UserError, match=r"fails in a short training, .*ended with -9"):
         prove_script(report_of(script, MOMENTUM), script, budget="90s")
+
+
+def breaks(monkeypatch, word):
+    whole = Worker.run
+
+    def run(worker, request, limit):
+        broken = word in request["source"]
+        return whole(worker, request, limit) | ({"problem": "train.py:9 raises ValueError: no"} if broken else {})
+
+    monkeypatch.setattr(Worker, "run", run)
+
+
+def test_a_fix_that_breaks_the_program_is_left_to_the_user(script, monkeypatch, invented):
+    breaks(monkeypatch, "weight_decay=")
+    report = report_of(script, MOMENTUM, DECAY)
+    proof = prove_script(report, script, budget="60s")
+    assert [(one.code, one.breaks) for one in proof.unproved] == [("TR501", True)]
+    after = {one.code: one for one in advised(report, proof).findings}
+    assert after["TR501"].grade == "warning"
+    assert "its fix was tried: with it, the script does not run to its end" in after["TR501"].title
+    outcomes = {one.code: (one.applied, one.why, one.by_hand) for one in mend(read(script), after.values()).outcomes}
+    assert outcomes["TR502"][0]
+    assert outcomes["TR501"][:2] == (False, "to be done by hand")
+    assert "weight_decay=5e-4" in outcomes["TR501"][2]
+
+
+def test_no_fix_that_runs_is_told_as_that(script, monkeypatch, invented):
+    breaks(monkeypatch, "momentum=")
+    with pytest.raises(UserError, match=r"no fix can be tried: TR502: with it, .* raises ValueError: no"):
+        prove_script(report_of(script, MOMENTUM), script, budget="60s")
+
+
+def test_a_program_without_a_figure_is_refused_at_once(script, monkeypatch, invented):
+    asked, _ = invented
+    whole = Worker.run
+    monkeypatch.setattr(Worker, "run", lambda *a: whole(*a) | {"figure": None, "own": None})
+    with pytest.raises(UserError, match="evaluates nothing in a short training"):
+        prove_script(report_of(script, MOMENTUM), script, budget="60s")
+    assert len(asked) == 1
+
+
+def test_other_findings_make_another_plan(script, invented):
+    prove_script(report_of(script, MOMENTUM), script, budget="60s")
+    proof = prove_script(report_of(script, MOMENTUM, DECAY), script, budget="60s")
+    assert [step.code for step in proof.steps] == ["TR502", "TR501"]
+
+
+def test_files_that_the_program_reads_make_other_results(script, invented, tmp_path):
+    asked, _ = invented
+    config = tmp_path / "config.yaml"
+    config.write_text("lr: 0.5\n", encoding="utf-8")
+    report = report_of(script, MOMENTUM)
+    report = replace(report, seen=report.seen | {"read": [str(config)]})
+    prove_script(report, script, budget="60s")
+    count = len(asked)
+    config.write_text("lr: 0.05\n", encoding="utf-8")
+    prove_script(report, script, budget="60s")
+    assert len(asked) > 1.5 * count
 
 
 def test_a_pace_that_was_lost_is_taken_for_the_usual_one(script, monkeypatch, invented):

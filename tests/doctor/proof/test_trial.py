@@ -72,3 +72,45 @@ def test_what_fails_says_so(attempt, tiny):
     done = attempt(tiny + "\nraise ValueError('too bad')\n", stop=0)
     assert "raises ValueError: too bad" in done["problem"]
     assert done["figure"] is None
+
+
+def test_what_trains_in_evaluation_mode_is_evaluated_as_it_was_trained(attempt, tiny):
+    """Its norms never took statistics: taken anew, they would make another network of it."""
+    text = tiny.replace("    model.train()\n", "    model.eval()\n")
+    done = attempt(text, images=320, stop=1)
+    assert done["steps"] < 100
+    assert done["figure"] == done["own"]
+
+
+def test_frozen_norms_stay_as_they_are(attempt, tiny):
+    frozen = tiny.replace("    model.train()\n", "    model.train()\n    model[1].eval()\n")
+    done = attempt(frozen, images=320, stop=1)
+    assert done["figure"] == done["own"]
+
+
+def test_images_are_put_together_as_the_program_does(attempt, tiny):
+    images, labels = "torch.stack([9 * x + 5 for x, _ in rows])", "torch.tensor([y for _, y in rows])"
+    collate = f"def collate(rows):\n    return {images}, {labels}\n"
+    text = tiny.replace("\nmodel = ", f"\n{collate}\nmodel = ").replace("_size=50", "_size=50, collate_fn=collate")
+    text = text.replace("shuffle=True", "shuffle=True, collate_fn=collate")
+    inside = tiny.replace("return self.images[i],", "return 9 * self.images[i] + 5,")
+    figures = [attempt(one, images=320, stop=2)["figure"] for one in (text, inside)]
+    assert figures[0] == figures[1]
+
+
+def test_images_that_the_loop_changes_are_not_given_to_its_network_as_they_are(attempt, tiny):
+    start = tiny.index("    model.eval()")
+    done = attempt((tiny[:start] + "test_loader\n").replace("criterion(model(x)", "criterion(model(x / 9)"))
+    assert (done["problem"], done["figure"]) == ("", None)
+
+
+def test_a_last_batch_that_is_dropped_is_not_the_only_one(attempt, tiny):
+    done = attempt(tiny.replace("batch_size=50", "batch_size=50, drop_last=True"), test=16, stop=1)
+    assert done["evaluated"] >= 16
+    assert done["own"] is not None
+
+
+def test_a_training_that_was_cut_off_is_no_result(attempt, tiny):
+    done = attempt(tiny.replace("epochs = 12", "epochs = 10**6"), stop=0, seconds=1)
+    assert "took too long: it had 1 s of the processor" in done["problem"]
+    assert done["figure"] is None

@@ -8,8 +8,8 @@ TEXT = "epochs = 20\nopt = SGD(p, lr=0.1)\nfor epoch in range(epochs):\n    trai
 SOURCE = Source("train.py", TEXT)
 
 
-def finding(code, fix, cost=1.0, grade="warning"):
-    return Finding(code, "a fault", grade, cost, {}, None, fix, "a book", "C07")
+def finding(code, fix, cost=1.0, grade="warning", kind="C07"):
+    return Finding(code, "a fault", grade, cost, {}, None, fix, "a book", kind)
 
 
 def keyword(name, value):
@@ -42,6 +42,7 @@ def test_what_cannot_be_tried_says_why():
         finding("TR503", keyword("momentum", "0.8"), 3),
         finding("DA210", keyword("foreach", "True"), 2, "note"),
         finding("XX101", None, 1),
+        finding("EV405", keyword("maximize", "False"), 1, kind="C24"),
     ]
     chosen, left = provable(SOURCE, found, 20)
     assert [one.code for one in chosen] == ["TR502"]
@@ -51,3 +52,4 @@ def test_what_cannot_be_tried_says_why():
     assert "TR502 changes the same code" in why["TR503"][0]
     assert why["XX101"][0] == "no change of code mends it"
     assert "DA210" not in why
+    assert "it makes the figure honest, not higher" in why["EV405"][0]

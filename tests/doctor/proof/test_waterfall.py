@@ -1,6 +1,7 @@
 """A proof as text and as a picture."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -45,6 +46,18 @@ def test_each_fix_has_a_bar_its_points_and_its_verdict(proof):
     assert "the script's own figure in these runs: 49.5 %" in shown
     assert "net.maxpool = nn.Identity()" in shown
     assert "- gains are early ones" in shown
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_narrow_terminal_folds_words_and_keeps_figures(proof, width):
+    steps = (replace(STEPS[0], title="a stem for small images: 3x3, stride 1, no pool"), *STEPS[1:])
+    screen = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
+    show_proof(replace(proof, steps=steps), screen)
+    shown = screen.file.getvalue()
+    assert "+6.1 ± 0.9" in shown
+    assert "-2.2 ± 0.5" in shown
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
 
 
 def test_points_without_an_interval():

@@ -61,6 +61,11 @@ class Case:
     paces: dict[tuple[str, ...], Pace] = field(default_factory=dict)
     results: dict[Job, Result] = field(default_factory=dict)
     _texts: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _fixes: list[list[Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # As they are at first: those that break the program are taken out later.
+        self._fixes = [[code, one.cost, one.fix.diff if one.fix else ""] for code, one in self.findings.items()]
 
     def request(self, job: Job) -> dict[str, Any]:
         """What a trial is asked."""
@@ -126,7 +131,8 @@ class Case:
         return (self.kept.get(self._decision(what)) or {"made": None})["made"]
 
     def _decision(self, what: str) -> dict[str, Any]:
-        return self.base_request | {"source": self.source.text, "arguments": self.arguments, "decision": what}
+        program = {"source": self.source.text, "arguments": self.arguments}
+        return self.base_request | program | {"fixes": self._fixes, "decision": what}
 
     @property
     def left(self) -> float:
@@ -158,6 +164,11 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
         raise UserError(f"{case.source.path} fails in a short training, so --prove cannot try its fixes: {problem}")
     if result["made_up"]:
         raise UserError("the images are not here, and stand-ins prove nothing: --data-dir names their folder")
+    if result["figure"] is None:
+        raise UserError(
+            f"{case.source.path} evaluates nothing in a short training, and its network could not be given test images "
+            "as they are, so --prove has nothing to compare"
+        )
     base = case.paces[()] = _pace(result)
     plain = Job((), 0, TASTED)  # a first step is slower than others: it is compared with its like
     jobs = [Job((code,), 0, TASTED) for code in case.findings]
@@ -173,7 +184,8 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
         if taste["problem"] or not taste["images"]:
             why = f"with it, the script does not run to its end: {taste['problem'] or 'it trains no more'}"
             finding = case.findings.pop(one.codes[0])
-            unproved.append(Unproved(finding.code, finding.fix.title if finding.fix else finding.title, why))
+            title = finding.fix.title if finding.fix else finding.title
+            unproved.append(Unproved(finding.code, title, why, breaks=True))
             continue
         ratio = _train(taste) / _train(known) if known is not None and compares else 1.0
         case.paces[one.codes] = base.slower(ratio if ratio > ALIKE else 1.0)

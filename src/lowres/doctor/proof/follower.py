@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from lowres.doctor.cutting import Enough
 from lowres.doctor.frames import Frames
+from lowres.doctor.network import BATCH_NORMS
 from lowres.doctor.proof.draws import InitialDraws, seed_everything
 from lowres.doctor.proof.loaders import Cutter
 from lowres.doctor.readings import parts
@@ -66,6 +67,8 @@ class Follower(Recorder):
         networks: Those that gradients went through, by how many parameters they have.
         steps: Of optimizers.
         classes: That the network tells apart.
+        tracked: Batch norms that took statistics while gradients were recorded, by `id`.
+        enough: Whether it was ended after its epochs.
 
     Args:
         frames: Whose code it is.
@@ -80,6 +83,8 @@ class Follower(Recorder):
         self.networks: dict[int, nn.Module] = {}
         self.steps = 0
         self.classes = 0
+        self.tracked: set[int] = set()
+        self.enough = False
         self.off = False
         self._seed, self._cutter, self._epochs = seed, cutter, epochs
         self._draws = InitialDraws(seed)
@@ -112,6 +117,7 @@ class Follower(Recorder):
             return
         key = id(loader)
         if self._epochs and len(self.trained(key)) >= self._epochs:
+            self.enough = True
             raise Enough(f"{self._epochs} epochs are over")
         trains = bool(self.trace.loaders[key].notes.get("trains"))
         self._begun[trains] += 1
@@ -166,6 +172,9 @@ class Follower(Recorder):
         if not this.seen:
             given = next((one for one in args if isinstance(one, Tensor)), None)
             this.alike = given is not None and images is not None and _same(given, images)
+            if torch.is_grad_enabled():
+                norms = (one for one in module.modules() if isinstance(one, BATCH_NORMS))
+                self.tracked |= {id(one) for one in norms if one.training}
         this.training, self.classes = module.training, scores.shape[1]
         this.seen += len(labels)
         this.right += int((scores.detach().argmax(1).cpu() == labels.cpu()).sum())

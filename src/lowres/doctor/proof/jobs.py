@@ -119,7 +119,7 @@ def fingerprint(request: dict[str, Any]) -> str:
     kept = {
         name: value
         for name, value in request.items()
-        if name not in ("seconds", "threads", "memory", "home") + (() if "decision" in request else ("budget",))
+        if name not in ("seconds", "threads", "memory") + (() if "decision" in request else ("budget",))
     }
     digest.update(json.dumps(kept, sort_keys=True).encode())
     for module in (trial, follower, loaders, draws, measuring):

@@ -74,6 +74,8 @@ class Cutter:
         batch = int(given.get("batch_size") or 1)
         if trains and batches is None:
             given["batch_size"] = min(batch, keep, self._batch or batch)
+        elif batches is None and given.get("drop_last"):
+            given["batch_size"] = max(1, min(batch, keep, size))  # of so few images one batch is left at least
         if batches is not None:
             batch = int(getattr(batches, "batch_size", batch))
             given["batch_sampler"] = Shortened(batches, min(len(batches), max(1, keep // batch)))

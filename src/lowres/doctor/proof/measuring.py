@@ -51,11 +51,14 @@ def measure(follower: Follower, images: int) -> Measured:
     passes = follower.evaluated()
     last = passes[-1] if passes else None
     own = Measured(last.percent, "its own evaluation") if last else Measured(None, "")
-    unsettled = (last is None or not last.training) and follower.steps < SETTLED
+    trained = follower.trained()
+    settles = bool(trained) and trained[-1].training  # what trains in evaluation mode is evaluated as it was trained
+    unsettled = settles and (last is None or not last.training) and follower.steps < SETTLED
     if last is not None and _official(follower, last) and last.steps == follower.steps and last.ended and not unsettled:
         return Measured(last.percent, "test images")
     network = max(follower.networks.values(), key=lambda one: sum(p.numel() for p in one.parameters()), default=None)
-    if network is None or (last is not None and not last.alike):
+    shown = last or (trained[-1] if trained else None)
+    if network is None or (shown is not None and not shown.alike):
         return own  # the program does something to its images on their way to the network
     dataset = _test_images(follower, last)
     if dataset is None:
@@ -66,9 +69,10 @@ def measure(follower: Follower, images: int) -> Measured:
     size = len(dataset)  # type: ignore[arg-type]
     if size > images:
         dataset, size = Cut(dataset, stratified(None, size, images, 0)), images
-    batch = follower.trace.loaders[last.loader].item.batch_size if last else 256
+    item = follower.trace.loaders[last.loader].item if last else None
+    batch, collate = (item.batch_size, item.collate_fn) if item is not None else (None, None)
     network.train(last.training if last else False)
-    right = _right(network, DataLoader(dataset, batch_size=batch or 256))
+    right = _right(network, DataLoader(dataset, batch_size=batch or 256, collate_fn=collate))
     return Measured(100 * right / size, "test images", size, time.perf_counter() - began)
 
 
@@ -128,7 +132,8 @@ def _calm(transform: Any, pipeline: Pipeline) -> Callable[[Any], Any] | None:
 @torch.no_grad()
 def _settle(follower: Follower, network: nn.Module) -> None:
     """Running statistics of the weights as they are, over some training images."""
-    norms = [m for m in network.modules() if isinstance(m, BATCH_NORMS) and (m.momentum or 1) >= SLOW]
+    every = [one for one in network.modules() if isinstance(one, BATCH_NORMS)]
+    norms = [one for one in every if (one.momentum or 1) >= SLOW and id(one) in follower.tracked]
     trained = follower.trained()
     loader = follower.trace.loaders.get(trained[-1].loader) if trained and trained[-1].alike else None
     if not norms or loader is None:
@@ -138,6 +143,8 @@ def _settle(follower: Follower, network: nn.Module) -> None:
         one.reset_running_stats()
         one.momentum = None  # a plain average
     network.train()
+    for one in every:
+        one.train(id(one) in follower.tracked)  # frozen ones stay as they are
     seen = 0
     seed_everything("settling")
     for batch in loader.item:

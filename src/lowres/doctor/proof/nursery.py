@@ -9,12 +9,14 @@ import importlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -35,12 +37,16 @@ def main() -> None:
         child = os.fork()
         if not child:
             _become(request.parent)
+            code = 0
             try:
                 trial.main(str(request), loaded)
+            except BaseException:  # told by the last line of its output
+                traceback.print_exc()
+                code = 1
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
-                os._exit(0)
+                os._exit(code)
         print(f"pid {child}", file=answers, flush=True)
         print(f"exit {_ended(child, parent)}", file=answers, flush=True)
 
@@ -116,26 +122,29 @@ class Worker:
         folder.mkdir()
         file = folder / "request.json"
         file.write_text(json.dumps(request), encoding="utf-8")
-        how = self._forked(file, limit) if FORKS else self._started(file, limit)
-        result = folder / "result.json"
-        if result.is_file():
-            return dict(json.loads(result.read_text(encoding="utf-8")))
-        output = folder / "output"
-        said = output.read_text(encoding="utf-8", errors="replace").strip() if output.is_file() else ""
-        last = (said.splitlines() or [""])[-1]
-        raise Lost(f"{how}: {last}" if last and how.startswith("its process ended") else how)
+        try:
+            how = self._forked(file, limit) if FORKS else self._started(file, limit)
+            result = folder / "result.json"
+            if result.is_file():
+                return dict(json.loads(result.read_text(encoding="utf-8")))
+            output = folder / "output"
+            said = output.read_text(encoding="utf-8", errors="replace").strip() if output.is_file() else ""
+            last = (said.splitlines() or [""])[-1]
+            raise Lost(f"{how}: {last}" if last and how.startswith("its process ended") else how)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # a program may save its network after every epoch
 
     def stop(self) -> None:
         """Ends the trial that is under way, and the server."""
         self._end_trial()
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()
-            for pipe in (self._server.stdin, self._server.stdout):
+        server, self._server = self._server, None  # two threads may stop it
+        if server is not None:
+            server.kill()
+            server.wait()
+            for pipe in (server.stdin, server.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
-            self._server = None
 
     def _forked(self, file: Path, limit: float) -> str:
         server = self._ready()

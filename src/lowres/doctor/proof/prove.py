@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+import torchvision
 
 import lowres
 from lowres.doctor.proof.case import Case, measure
@@ -80,7 +81,8 @@ def prove_script(
         "home": str(Path.cwd()),
         "data_dir": str(data_dir.expanduser().resolve()) if data_dir else None,
         "modules": _hashes(report.seen.get("modules", ())),
-        "versions": [torch.__version__, lowres.__version__],
+        "files": _states(report.seen.get("read", ())),
+        "versions": [torch.__version__, torchvision.__version__, lowres.__version__],
         "whole": seen["images"],
         "seconds": seconds,
         "budget": seconds,
@@ -116,6 +118,13 @@ def _hashes(files: Iterable[str]) -> dict[str, str]:
     """The contents of files, as what kept results are known by."""
     found = {name: Path(name) for name in files}
     return {name: hashlib.sha256(one.read_bytes()).hexdigest() for name, one in found.items() if one.is_file()}
+
+
+def _states(files: Iterable[str]) -> dict[str, list[int]]:
+    """Sizes and times of files that the program reads."""
+    found = {name: Path(name) for name in files}
+    states = {name: one.stat() for name, one in found.items() if one.is_file()}
+    return {name: [one.st_size, one.st_mtime_ns] for name, one in states.items()}
 
 
 def _nothing(script: Path, unproved: Sequence[Unproved]) -> str:

@@ -37,8 +37,10 @@ def planned(case: Case, unproved: list[Unproved]) -> tuple[Chain, Proxy, int]:
     """Which fixes are tried, in which order, on what, with how many seeds at first.
 
     Raises:
-        UserError: The budget is too small to decide anything.
+        UserError: The budget is too small to decide anything, or every fix breaks the program.
     """
+    if not case.findings:
+        raise UserError("no fix can be tried: " + "; ".join(f"{one.code}: {one.why}" for one in unproved))
     codes = sorted(case.findings, key=lambda code: -case.findings[code].cost)
     base = case.paces[()]
     factors = [case.paces[code,].train / base.train for code in codes]
@@ -180,8 +182,8 @@ def _learn(case: Case) -> None:
 def _step(case: Case, chain: Chain, i: int, tried: Sequence[Proxy], seeds: int) -> Step:
     finding = case.findings[chain[i]]
     length = len(tried)
-    while length > 1 and not _differences(case, chain, i, tried[length - 1]):
-        length -= 1  # a longer training was begun, and not one pair of it ended
+    while length > 1 and len(_differences(case, chain, i, tried[length - 1])) < seeds:
+        length -= 1  # a longer training was begun, and its first look not ended
     proxy = tried[length - 1]
     measured = _differences(case, chain, i, proxy)
     without = [

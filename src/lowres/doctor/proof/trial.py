@@ -62,7 +62,9 @@ def main(request_file: str, loaded: dict[str, Any] | None = None) -> None:
         confine(follower, home, scratch, notes)
         sys.path.insert(0, str(file.parent))
         with limited(request["seconds"]), printing(out / "printed") as printed:
-            problem, _, _ = run(source, file, request["arguments"], printed)
+            problem, _, ended = run(source, file, request["arguments"], printed)
+            if ended and not follower.enough:
+                problem = f"{script} took too long: {ended}"
             if not problem and follower.trained():
                 follower.off = True
                 measured = measure(follower, request["test"])

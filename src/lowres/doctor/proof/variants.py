@@ -7,17 +7,27 @@ from typing import Any
 from lowres.doctor.findings import Finding
 from lowres.doctor.patching.mend import mend
 from lowres.doctor.proof.shortening import shorten
+from lowres.doctor.report import REPORTING
 from lowres.doctor.source import Source
 
 
 @dataclass(frozen=True)
 class Unproved:
-    """A finding whose fix is not tried, why, and what to change by hand."""
+    """A finding whose fix is not tried, why, and what to change by hand.
+
+    Attributes:
+        code: Of the finding.
+        title: Of the fix.
+        why: It is not tried.
+        by_hand: What to change; "".
+        breaks: Whether it was begun, and the program did not run to its end.
+    """
 
     code: str
     title: str
     why: str
     by_hand: str = ""
+    breaks: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -40,6 +50,8 @@ def provable(source: Source, findings: Sequence[Finding], epochs: int | None) ->
         outcome = mend(source, [*chosen, one])
         own = next(o for o in outcome.outcomes if o.code == one.code)
         why, by_hand = own.why, own.by_hand
+        if not why and one.kind.startswith(REPORTING):
+            why = "it makes the figure honest, not higher: no training speaks for or against it"
         if not why and any(other.code == one.code for other in chosen):
             why = "another finding of the code is tried"
         if not why and not all(o.applied for o in outcome.outcomes):

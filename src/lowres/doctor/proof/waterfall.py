@@ -1,6 +1,7 @@
 """A proof as a waterfall: from the program's figure to the mended one, as text and as a picture."""
 
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -9,8 +10,10 @@ from rich.text import Text
 from lowres.doctor.proof.verdicts import Proof, Step, Word
 from lowres.files import atomic
 
-WIDTH = 32
+WIDTH, NARROWEST = 32, 8
 """Of the bars, in characters."""
+BESIDE = 90
+"""Columns that the rest of the table takes where nothing is folded."""
 COLOURS: dict[Word, str] = {
     "pays": "green",
     "withdrawn": "red",
@@ -25,19 +28,24 @@ def show_proof(proof: Proof, screen: Console) -> None:
     screen.print(f"\nproved by {proof.trials} paired short runs in {proof.seconds / 60:.1f} min: {proof.proxy.words}\n")
     table = Table(box=None, pad_edge=False)
     for name in ("fix", "gain", "", "expected", "verdict"):
-        table.add_column(name, justify="right" if name in ("gain", "expected") else "left", no_wrap=True)
-    low, high = _span(proof)
-    table.add_row("as it is", f"{proof.base.mean:.1f} %", Text(_bar(low, proof.base.mean, low, high), "dim"), "", "")
+        justify: Literal["left", "right"] = "right" if name in ("gain", "expected") else "left"
+        table.add_column(name, justify=justify, no_wrap=name not in ("fix", "verdict"), overflow="fold")
+    (low, high), width = _span(proof), max(NARROWEST, min(WIDTH, screen.width - BESIDE))
+    table.add_row(
+        "as it is", f"{proof.base.mean:.1f} %", Text(_bar(low, proof.base.mean, low, high, width), "dim"), "", ""
+    )
     level = proof.base.mean
     for step in proof.steps:
         gain = step.gain.mean if step.gain else 0.0
-        bar = Text(_bar(level, level + gain, low, high), COLOURS[step.word])
+        bar = Text(_bar(level, level + gain, low, high, width), COLOURS[step.word])
         on = f", {step.proxy.words}" if step.proxy != proof.proxy else ""
         table.add_row(f"{step.code} {step.title}", gain_of(step), bar, f"{step.expected:.3g}", step.verdict + on)
         level += gain
     if proof.mended is not None:
         name = "mended" if not proof.withdrawn else f"mended, without {' '.join(proof.withdrawn)}"
-        table.add_row(name, f"{proof.mended.mean:.1f} %", Text(_bar(low, proof.mended.mean, low, high), "bold"), "", "")
+        table.add_row(
+            name, f"{proof.mended.mean:.1f} %", Text(_bar(low, proof.mended.mean, low, high, width), "bold"), "", ""
+        )
     screen.print(table)
     if proof.total is not None:
         fixes = "all fixes" if not proof.withdrawn else "the fixes that are left"
@@ -78,9 +86,9 @@ def _span(proof: Proof) -> tuple[float, float]:
     return max(0.0, low - room), high + 1e-9
 
 
-def _bar(start: float, end: float, low: float, high: float) -> str:
+def _bar(start: float, end: float, low: float, high: float, width: int) -> str:
     """A bar from one figure to another; at least a stroke."""
-    left, right = (round((one - low) / (high - low) * WIDTH) for one in sorted((start, end)))
+    left, right = (round((one - low) / (high - low) * width) for one in sorted((start, end)))
     return " " * left + ("█" * (right - left) or "▏")
 
 
