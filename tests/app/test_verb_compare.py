@@ -85,6 +85,13 @@ def test_bad_input(refused, finished, words, says):
     assert says in refused("compare", *(word.format(run=finished) for word in words))
 
 
+def test_figures_that_a_run_lacks_are_left_out(lowres, finished):
+    (finished / "manifest.json").write_text('{"outcome": "finished", "result": {"accuracy": 94.1}}', encoding="utf-8")
+    done = lowres("compare", finished)
+    assert done.code == 0
+    assert "94.10" in done.out
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -95,6 +102,7 @@ def test_bad_input(refused, finished, words, says):
         ("manifest.json", '{"outcome": "finished", "result": {}}'),
         ("manifest.json", '{"outcome": "finished", "result": {"accuracy": "94.1"}}'),
         ("manifest.json", '{"outcome": "finished", "result": {"accuracy": 94.1, "seconds": null}}'),
+        ("manifest.json", '{"outcome": "finished", "result": {"accuracy": 94.1, "interval": [93]}}'),
         ("manifest.json", "\0\0\0"),
         ("history.jsonl", "no epoch\n{}\n"),
         ("history.jsonl", "{}\n{}\n"),

@@ -6,6 +6,7 @@ import socket
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +129,22 @@ def test_what_listens_but_is_no_cluster_is_told(tmp_path, monkeypatch):
             Cluster(Errand(tmp_path), address, None, 1, 0),
         ):
             pytest.fail("there is no cluster")
+
+
+@pytest.mark.parametrize(
+    ("asked", "data", "there"),
+    [
+        (None, "cifar10", "usual"),
+        (None, "folder:pets", ""),
+        ("mine", "folder:pets", "mine"),
+        ("mine", "cifar10", "mine"),
+    ],
+)
+def test_workers_look_for_data_where_they_were_found_here(tmp_path, monkeypatch, asked, data, there):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOWRES_DATA_DIR", "usual")
+    errand = Errand(tmp_path, None if asked is None else Path(asked))
+    assert cluster_module._data_dir(errand, data) == str(tmp_path / there)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_ladder_of_another_length_keeps_the_ratio_of_epochs():
     assert [r.data for r in mine.resized(data="digits").recipes()] == ["digits", "digits"]
     with pytest.raises(UserError, match="rung 'long': epochs is 1 already"):
         ladder(Rung("short"), Rung("long", {"epochs": 220}), base=Recipe(epochs=200)).resized(epochs=1)
-    moved = ladder(Rung("a"), Rung("b", {"data": "cifar100"}))
+    moved = ladder(Rung("a", {"data": "cifar100"}), Rung("b", {"epochs": 3}))
     with pytest.raises(UserError, match="rungs that change the data"):
         moved.resized(data="digits")
 
@@ -84,6 +84,7 @@ def test_a_shortened_ladder_keeps_the_steps_of_its_warmup_up_to_a_tenth():
         ({"epochs": "3"}, "epochs is '3', but must be int"),
         ({"seed": 3}, "seed is no change: every rung is run with the same seeds"),
         ({"name": "x"}, "name is no change"),
+        ({"data": "digits"}, "accuracies on two test sets cannot be compared"),
         ({"model_options.": 1}, "unknown field"),
         ({"schedule": 3}, "must be an object of fields"),
     ],
@@ -107,6 +108,10 @@ def test_a_change_that_cannot_be_made_is_refused_in_one_line(changes, says):
 def test_a_ladder_that_is_none_is_refused(name, rungs, says):
     with pytest.raises(UserError, match=says):
         Ladder(name, Recipe(), tuple(rungs))
+
+
+def test_the_ground_may_be_on_other_data_than_the_base_and_is_told_so():
+    assert ladder(Rung("digits", {"data": "digits"}), Rung("longer", {"epochs": 3})).data == "digits"
 
 
 def test_a_file_holds_the_same_ladder(tmp_path):

@@ -85,6 +85,18 @@ def test_an_interrupted_pool_leaves_no_process_and_goes_on(mini, tmp_path, proce
 
 @pytest.mark.slow
 @POSIX
+def test_workers_import_nothing_from_the_folder_that_they_are_started_in(mini, tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise SystemExit('mine')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    reports = []
+    with pool_module.Pool(Errand(tmp_path / "out", device="cpu"), 1) as pool:
+        cells = iter(plan(mini, range(1), tmp_path / "out").missing[:1])
+        pool.work(lambda: next(cells, None), reports.append)
+    assert isinstance(reports[-1], Done)
+
+
+@pytest.mark.slow
+@POSIX
 def test_workers_end_with_who_started_them(tmp_path):
     """The pool is killed, and cannot tell its workers."""
     worker = subprocess.Popen(

@@ -277,6 +277,14 @@ def test_seeds_are_added_until_all_is_decided(done, mini, tmp_path):
     assert len(done.trained()) == trained + 1
 
 
+def test_looks_that_were_taken_stay_taken(done, mini, tmp_path):
+    done.accuracy(lambda rung, seed: 90.0 + random.Random(f"{rung}{seed}").gauss(0, 0.2) + 0.4 * (rung != "plain"))
+    before = climb(mini, out=tmp_path, until_decided=True, budget="1h")
+    after = climb(mini, seeds=5, out=tmp_path, until_decided=True, budget="1h")
+    assert (before.first_look, after.first_look) == (3, 3)
+    assert after.rows[1].comparison.p_holm == before.rows[1].comparison.p_holm
+
+
 def test_seeds_that_another_machine_added_merge(done, mini, tmp_path):
     done.accuracy(lambda rung, seed: 90.0 + random.Random(f"{rung}{seed}").gauss(0, 0.2) + 0.4 * (rung != "plain"))
     there = climb(mini, out=tmp_path / "there", until_decided=True, budget="1h")
@@ -344,6 +352,16 @@ def test_a_file_in_the_place_of_the_results_is_told_once_and_before(mini, tmp_pa
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=r"cannot keep a ladder in .*cells: .*file is a file; name another folder"):
         climb(mini, out=tmp_path / "file" / "cells", device="cpu", tell=pytest.fail)
+
+
+def test_a_fault_of_ours_leaves_the_other_cells(mini, tmp_path, monkeypatch, capsys):
+    def train(*arguments, **options):
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(crew_module, "train", train)
+    found = crew_module.train_cell(crew_module.Errand(tmp_path, device="cpu"), cells_of(mini, [0])[0], pytest.fail)
+    assert (found.reason, found.code) == ("ValueError: a fault", 1)
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.slow

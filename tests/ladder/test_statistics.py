@@ -30,6 +30,12 @@ def test_the_t_test_is_scipys():
     assert gain.deviation == pytest.approx(np.std(GAINS, ddof=1))
 
 
+def test_more_seeds_than_are_ever_asked_for_are_told_as_that():
+    (judged,) = judge([[2.3, -2.3, 0.0]], margin=0.05)
+    assert judged is not None
+    assert judged.verdict == "undecided: 10,000+ more seeds (margin)"
+
+
 def test_values_that_are_all_alike_have_no_interval():
     alike = describe([-1.0, -1.0, -1.0])
     assert (alike.mean, alike.deviation, alike.low, alike.high) == (-1.0, 0.0, None, None)
@@ -85,7 +91,8 @@ def test_power_and_seeds_against_published_tables():
         ([0.4, -0.5, 0.9, 0.1, -0.6], "undecided"),
         ([0.5, 0.5], "no verdict"),
         ([0.5], "no verdict"),
-        ([0.0, 0.0, 0.0], "no difference"),
+        ([0.0, 0.0, 0.0], "undecided"),
+        ([0.0, 0.0, 0.0, 0.0, 0.0], "no difference"),
         ([0.5, 0.5, 0.5], "undecided"),  # no spread, no t-test: three signs alike are no proof
     ],
 )

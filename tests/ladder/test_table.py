@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
 from lowres.errors import UserError
 from lowres.ladder import Ladder, Rung, load_ladder, words
+from lowres.ladder import picture as picture_module
 from lowres.ladder.picture import draw_ladder
 from lowres.ladder.table import from_json, make_table
 from lowres.recipes import Recipe
@@ -91,6 +93,8 @@ def test_a_table_says_what_it_was_trained_on():
     found = make_table(ladder, figures, range(1), 0.2, machines={one: 5})
     assert found.explanation.endswith(f"Trained on {one}.")
     assert found.explanation in found.to_markdown()
+    moved = {**manifest, "earlier_sittings": [{**manifest, "hardware": "AMD EPYC, 2 threads"}, manifest]}
+    assert words.machine(moved) == one.replace("1 thread", "2 threads") + f", then {one}"
     two = make_table(ladder, figures, range(1), 0.2, machines={one: 5, words.machine({}): 1})
     assert f"Trained on {one} (5 cells); an unknown machine (1 cell): on each" in two.explanation
     assert from_json(two.to_json(), "results.json").explanation == two.explanation
@@ -148,6 +152,21 @@ def test_two_seeds_have_no_verdict_and_missing_cells_are_counted():
     none = table(seeds=0)
     assert "8 of 8 cells are missing" in none.caption
     assert all(row.sample is None and row.comparison is None for row in none.rows)
+
+
+def test_a_step_whose_beginning_was_not_measured_has_no_bar():
+    ladder = load_ladder("he-depth")
+    names = [rung.name for rung in ladder.rungs]
+    figures = {name: {seed: 90.0 + seed / 9 + i for seed in range(3)} for i, name in enumerate(names)}
+    whole = make_table(ladder, figures, range(3), 0.2)
+    holed = make_table(ladder, figures | {names[1]: {}}, range(3), 0.2)
+    bars = []
+    for found in (whole, holed):
+        axes = Figure().add_subplot()
+        picture_module._draw_waterfall(axes, found.rows)
+        bars.append(len(axes.patches))
+        assert len(axes.texts) == sum(row.comparison is not None for row in found.rows)
+    assert bars == [len(names) - 1, 0]
 
 
 @pytest.mark.parametrize("seeds", [0, 1, 5])

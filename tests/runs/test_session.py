@@ -9,7 +9,7 @@ import torch
 
 from lowres.data import content_checksum, load_dataset
 from lowres.errors import UserError
-from lowres.runs import evaluate, load_run, train
+from lowres.runs import evaluate, load_run, session, train
 from lowres.training.events import EpochDone, Event, Finished, Started, Stopped
 
 
@@ -226,6 +226,35 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_last_epoch(small, tmp_path, 
         assert train(resume=path, device="cpu").result is not None
 
 
+def test_a_disk_that_is_full_when_weights_are_kept_ends_in_one_line(small, tmp_path, monkeypatch):
+    def writing(self, data, write=Path.write_bytes):
+        if "safetensors" in self.name:
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", writing)
+    with pytest.raises(UserError, match="No space left on device; the last good checkpoint is kept"):
+        train(small, out=tmp_path, device="cpu", keep_weights=1)
+    (path,) = tmp_path.iterdir()
+    assert load_run(path).outcome == "failed"
+
+
+def test_a_run_that_goes_on_elsewhere_says_where_it_began(small, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(small, out=tmp_path, device="cpu", observers=[stop_after(1)])
+    (path,) = tmp_path.iterdir()
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest |= {"hardware": "an older one, 99 threads", "threads": 99}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    seen: list[Event] = []
+    resumed = train(resume=path, device="cpu", observers=[seen.append])
+    assert isinstance(seen[0], Started)
+    assert "hardware, threads differ from the run's first part: the weights will differ, too" in seen[0].notes
+    (earlier,) = resumed.manifest["earlier_sittings"]
+    assert (earlier["threads"], earlier["precision"]) == (99, resumed.manifest["precision"])
+    assert resumed.manifest["threads"] != 99
+
+
 @pytest.mark.parametrize(
     "said",
     ["CUDA out of memory. Tried to allocate 2 GiB.\nmore", "DefaultCPUAllocator: can't allocate memory: 9 bytes"],
@@ -240,6 +269,16 @@ def test_too_little_memory_ends_in_one_line(small, tmp_path, said):
     assert "\n" not in str(caught.value)
     (path,) = tmp_path.iterdir()
     assert load_run(path).outcome == "failed"
+
+
+def test_too_little_memory_to_begin_with_ends_in_one_line(small, tmp_path, monkeypatch):
+    def build(*arguments, **options):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(session, "build", build)
+    with pytest.raises(UserError, match=r"^cpu has not memory enough: CUDA out of memory.*; end what else uses it"):
+        train(small, out=tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_errors_are_not_taken_for_it(small, tmp_path):

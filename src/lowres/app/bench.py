@@ -53,21 +53,21 @@ def run(words: Sequence[str]) -> int:
     from lowres.training.allocator import keep_memory
 
     check_writable("--out", asked.out)
-    before = (
-        None if asked.compare is None else read_object(asked.compare, "measurement", "`lowres bench --out` makes one")
-    )
+    out = None if asked.out is None else asked.out.expanduser()
+    other = None if asked.compare is None else asked.compare.expanduser()
+    before = None if other is None else read_object(other, "measurement", "`lowres bench --out` makes one")
     if before is not None:
         compare(before, before, str(asked.compare))  # what is no measurement is refused before anything is measured
     chosen = [load_recipe(name) for name in asked.recipes or RECIPES]
-    runs = [load_run(path) for path in asked.runs]
+    runs = [load_run(path.expanduser()) for path in asked.runs]
     keep_memory()
     found = bench(chosen, device=asked.device, seconds=asked.seconds, runs=runs)
-    if asked.out is not None:  # before anything can go wrong with the other file
-        write_json(asked.out, found)
+    if out is not None:  # before anything can go wrong with the other file
+        write_json(out, found)
     if before is not None:
         found["compared"] = compare(found, before, str(asked.compare))
-        if asked.out is not None:
-            write_json(asked.out, found)
+        if out is not None:
+            write_json(out, found)
     if asked.json:
         print_json(found)
     else:

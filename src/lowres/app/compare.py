@@ -81,16 +81,19 @@ def _show(rows: list[dict[str, Any]]) -> None:
             done = f"{row['epochs']}/{row['epochs_planned']}"
             table.add_row(row["run"], "", done, "", row["outcome"], "", "", "", differs)
             continue
-        low, high = row["interval"]
         table.add_row(
             row["run"],
-            f"{row['parameters']:,}",
+            _figure(row["parameters"], ",.0f"),
             str(row["epochs"]),
-            "" if row["validation_accuracy"] is None else f"{row['validation_accuracy']:.2f}",
+            _figure(row["validation_accuracy"], ".2f"),
             f"{row['accuracy']:.2f}" + ("" if row["tta"] == "none" else f" (tta {row['tta']})"),
-            f"{low:.2f} to {high:.2f}",
-            f"{row['seconds'] / 60:.1f}",
-            f"{row['images_per_second']:,.0f}",
+            "" if row["interval"] is None else "{:.2f} to {:.2f}".format(*row["interval"]),
+            "" if row["seconds"] is None else f"{row['seconds'] / 60:.1f}",
+            _figure(row["images_per_second"], ",.0f"),
             differs,
         )
     console().print(table)
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"

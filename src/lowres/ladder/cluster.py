@@ -99,7 +99,11 @@ class Cluster:
         options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "max_retries": 0}
         remote = self._ray.remote(**options)(train_away)
         stream = remote.remote(
-            recipes.to_dict(cell.recipe), folder, _data_dir(self._errand), self._errand.device, self._cpus
+            recipes.to_dict(cell.recipe),
+            folder,
+            _data_dir(self._errand, cell.recipe.data),
+            self._errand.device,
+            self._cpus,
         )
         self._tasks[stream] = _Task(cell, guard, None if begun is None else begun.folder)
         return Begun(cell)
@@ -248,9 +252,10 @@ def _reach(address: str) -> None:
         raise UserError(f"cannot join the Ray cluster at {address}: {lines[-1]}")
 
 
-def _data_dir(errand: Errand) -> str:
-    """Where the data lie, said so that it holds in any folder."""
-    found = errand.data_dir or Path(os.environ.get("LOWRES_DATA_DIR") or "data")
+def _data_dir(errand: Errand, data: str) -> str:
+    """Where the data lie, said so that it holds in any folder; folders of images are named from here."""
+    usual = Path() if data.startswith("folder:") else Path(os.environ.get("LOWRES_DATA_DIR") or "data")
+    found = errand.data_dir or usual
     return str(found.expanduser().resolve())
 
 

@@ -4,6 +4,7 @@ A crew takes cells until there are none and reports what becomes of each. What t
 user, judge) is the foreman's (`lowres.ladder.foreman`).
 """
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +143,9 @@ def train_cell(errand: Errand, cell: Cell, tell: Tell) -> Report:
         return Failed(cell, str(error), FAILED)
     except UserError as error:
         return Failed(cell, str(error), BAD_INPUT)
+    except Exception as error:  # a fault of ours: it is told, and the other cells go on
+        traceback.print_exc()
+        return Failed(cell, f"{type(error).__name__}: {error}", FAILED)
     finally:
         guard.release()
     return Done(cell)

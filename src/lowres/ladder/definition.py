@@ -80,8 +80,8 @@ class Ladder:
 
     @property
     def data(self) -> str:
-        """The data set of the base recipe."""
-        return self.base.data
+        """The data set that all rungs are trained on."""
+        return self.recipes()[0].data
 
     @property
     def epochs(self) -> int:
@@ -96,6 +96,10 @@ class Ladder:
             where = f"ladder {self.name!r}, rung {rung.name!r}"
             if not rung.changes and number > 0:
                 raise UserError(f"{where}: it changes nothing; only the first rung may")
+            if "data" in rung.changes and number > 0:
+                raise UserError(
+                    f"{where}: accuracies on two test sets cannot be compared; only the first rung sets data"
+                )
             recipe = dataclasses.replace(changed(recipe, rung.changes, where), name=f"{self.name} {rung.name}")
             found.append(recipe)
         return tuple(found)
@@ -133,7 +137,9 @@ class Ladder:
         if data is not None and any("data" in rung.changes for rung in self.rungs):
             raise UserError(f"ladder {self.name!r} has rungs that change the data: it cannot be moved to {data!r}")
         full = self.full or self  # a warm-up once stretched would not shrink again
-        base = recipes.from_dict({**recipes.to_dict(full.base), "data": self.data, "epochs": self.epochs, **values})
+        base = recipes.from_dict(
+            {**recipes.to_dict(full.base), "data": self.base.data, "epochs": self.epochs, **values}
+        )
         ratio = base.epochs / full.base.epochs
         base = dataclasses.replace(base, schedule=_warmed(base.schedule, ratio))
         rungs = tuple(dataclasses.replace(rung, changes=_scaled(rung.changes, ratio)) for rung in full.rungs)

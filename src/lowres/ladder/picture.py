@@ -100,20 +100,23 @@ def _draw_rung(axes: "Axes", place: int, row: Row) -> None:
 
 def _draw_waterfall(axes: "Axes", rows: Sequence[Row]) -> None:
     """Bars from where each rung begins to where it ends; intervals stand around the end."""
-    reached = 0.0
+    reached, joined = 0.0, True
     axes.axvline(0.0, color=_MUTED, linewidth=0.8)
     for place, row in enumerate(rows):
         compared = row.comparison
         if compared is None:
+            joined = joined and place == 0
             continue
         gain = compared.gain
+        label = f"{gain.mean:+.2f}  {compared.verdict.partition(' (')[0]}"
+        axes.text(1.02, place, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5, color=_INK)
+        if not joined:  # where it begins is not known: a rung below was not measured
+            continue
         end = reached + gain.mean
         axes.barh(place, gain.mean, left=reached, height=0.52, color=_VERDICTS.get(compared.word, _OPEN))
         axes.plot([reached, reached], [place - 1 + 0.26, place + 0.26], color=_MUTED, linewidth=0.7)
         if gain.low is not None and gain.high is not None:
             axes.plot([reached + gain.low, reached + gain.high], [place, place], color=_INK, linewidth=1.2)
-        label = f"{gain.mean:+.2f}  {compared.verdict.partition(' (')[0]}"
-        axes.text(1.02, place, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5, color=_INK)
         reached = end
 
 

@@ -131,7 +131,7 @@ class _Worker:
         threads = str(self._threads)
         own = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONPATH": _search_path()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lowres.ladder.worker"],
+            [sys.executable, "-P", "-m", "lowres.ladder.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **own},

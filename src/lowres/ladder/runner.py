@@ -24,7 +24,7 @@ from lowres.ladder.rounds import next_round
 from lowres.ladder.statistics import FEWEST
 from lowres.ladder.table import Table, from_json, make_table
 from lowres.runs.build import build
-from lowres.training.device import place
+from lowres.training.device import memory_told, place
 
 RESULTS = "results.json"
 MARKDOWN = "table.md"
@@ -104,7 +104,9 @@ def climb(
     wanted = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     first_look, deadline = _patience(seeds, until_decided, budget)
     out = Path(out).expanduser()
-    read_table(ladder, out)  # refuses results of other recipes
+    before = read_table(ladder, out)  # refuses results of other recipes
+    if first_look and before and before.first_look:
+        first_look = min(first_look, before.first_look)  # looks that were taken stay taken
     nothing: dict[str, dict[int, float]] = {rung.name: {} for rung in ladder.rungs}
     make_table(ladder, nothing, wanted, margin, first_look)  # a bad margin is told at once
     _require_place(out)
@@ -250,7 +252,9 @@ def _try_out(ladder: Ladder, errand: Errand, away: bool) -> dict[cells.Data, str
             datasets[which] = load_dataset(recipe.data, errand.data_dir, image_size=recipe.image_size)
         try:
             trial = replace(recipe, compile=False, precision="fp32" if away else recipe.precision)
-            build(trial, datasets[which], place(trial, "cpu" if away else errand.device))
+            placement = place(trial, "cpu" if away else errand.device)
+            with memory_told(placement.device):
+                build(trial, datasets[which], placement)
         except UserError as error:
             raise UserError(f"ladder {ladder.name!r}, rung {rung.name!r}: {error}") from None
     return {which: content_checksum(dataset) for which, dataset in datasets.items()}

@@ -158,7 +158,12 @@ def _some_signs(count: int) -> npt.NDArray[np.float64]:
 
 
 def equivalence_test(differences: Sequence[float], margin: float) -> float:
-    """P-value of two one-sided t-tests: small where the mean lies surely within +-margin (Schuirmann 1987)."""
+    """P-value of two one-sided t-tests: small where the mean lies surely within +-margin (Schuirmann 1987).
+
+    Where all differences are alike, a sign test stands in: each would lie beyond the margin as often as not.
+    """
+    if _deviation(differences) == 0:
+        return 0.5 ** len(differences) if abs(differences[0]) < margin else 1.0
     freedom = len(differences) - 1
     below = special.stdtr(freedom, paired_t(differences, margin))
     above = special.stdtr(freedom, -paired_t(differences, -margin))
@@ -321,7 +326,8 @@ def _needed(looked: _Looked, effect: float, deviation: float, level: float) -> i
     """Seeds that are missing; where there are looks, until the one that has the power."""
     have = len(looked.values)
     if not looked.looks:
-        return seeds_needed(effect, deviation, level) - have
+        needed = seeds_needed(effect, deviation, level)
+        return needed if needed >= _MOST else needed - have
     for look, size in enumerate(look_sizes(looked.fewest), start=1):
         if size >= _MOST:
             break

@@ -42,7 +42,15 @@ def seeds(which: Sequence[int]) -> str:
 
 
 def machine(manifest: Mapping[str, Any]) -> str:
-    """What a run was trained on, as its manifest has it: "AMD EPYC, 1 thread, fp32, torch 2.15.0"."""
+    """What a run was trained on, as its manifest has it: "AMD EPYC, 1 thread, fp32, torch 2.15.0".
+
+    Where it was resumed on another machine, or with other threads, all of them in order.
+    """
+    sittings = [*manifest.get("earlier_sittings", []), manifest]
+    return ", then ".join(dict.fromkeys(map(_sitting, sittings)))
+
+
+def _sitting(manifest: Mapping[str, Any]) -> str:
     parts = [manifest.get("hardware"), manifest.get("precision")]
     torch = manifest.get("versions", {}).get("torch")
     return ", ".join(str(part) for part in [*parts, torch and f"torch {torch}"] if part) or "an unknown machine"

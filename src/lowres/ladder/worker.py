@@ -40,7 +40,7 @@ def _work(told: "queue.SimpleQueue[dict[str, Any]]", reports: Any) -> None:
 
     from lowres import recipes
     from lowres.ladder.cells import Cell
-    from lowres.ladder.crew import FAILED, Busy, EpochOver, Errand, Failed, Report, train_cell
+    from lowres.ladder.crew import Busy, EpochOver, Errand, Failed, Report, train_cell
     from lowres.training.allocator import keep_memory
 
     keep_memory()
@@ -64,13 +64,7 @@ def _work(told: "queue.SimpleQueue[dict[str, Any]]", reports: Any) -> None:
     while True:
         asked = told.get()
         cell = Cell(asked["rung"], asked["seed"], recipes.from_dict(asked["recipe"]))
-        try:
-            report(train_cell(errand, cell, report))
-        except Exception as error:  # a fault of ours: it is told, and the other cells go on
-            import traceback
-
-            traceback.print_exc()
-            report(Failed(cell, f"{type(error).__name__}: {error}", FAILED))
+        report(train_cell(errand, cell, report))
 
 
 def _read(told: "queue.SimpleQueue[dict[str, Any]]") -> None:

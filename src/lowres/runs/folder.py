@@ -60,10 +60,9 @@ class Run:
         """
         path = self.folder / MODEL
         if not path.exists():
-            raise UserError(
-                f"{self.folder} has no {MODEL}: its outcome is {self.outcome!r}; "
-                f"`lowres train --resume {self.folder}` finishes it"
-            )
+            outcome, goes_on = self.outcome, f"`lowres train --resume {self.folder}` finishes it"
+            hints = {"running": "wait for it", "failed": str(self.manifest.get("reason") or goes_on)}
+            raise UserError(f"{self.folder} has no {MODEL}: its outcome is {outcome!r}; {hints.get(outcome, goes_on)}")
         return read_weights(path)
 
     def model(self) -> nn.Module:
@@ -99,11 +98,14 @@ def _is_result(result: Any) -> bool:
     """Whether these can be a run's final figures; None are those of a run that has not finished."""
     if result is None:
         return True
-    figures = ("accuracy", "parameters", "seconds", "images_per_second")
+    if not isinstance(result, dict) or "accuracy" not in result:
+        return False
+    interval = result.get("interval", [0.0, 0.0])
+    figures = [result.get(name, 0) for name in ("accuracy", "parameters", "seconds", "images_per_second")]
     return (
-        isinstance(result, dict)
-        and "accuracy" in result
-        and all(isinstance(result.get(name, 0), int | float) for name in figures)
+        isinstance(interval, list)
+        and len(interval) == 2
+        and all(isinstance(one, int | float) for one in (*figures, *interval))
     )
 
 

@@ -23,7 +23,7 @@ from lowres.runs.build import Built, build
 from lowres.runs.folder import Run
 from lowres.runs.network import require_model
 from lowres.runs.weights import Facts, write_weights
-from lowres.training.device import place, undisturbed
+from lowres.training.device import memory_told, place, undisturbed, want_of_memory
 from lowres.training.events import EpochDone, Event, Finished, Observer, Started, Stopped
 from lowres.training.loop import Learner, fit
 
@@ -82,7 +82,8 @@ def train(
         if begun is not None:
             constants = _constants(begun)
             state = _checkpoint(begun.folder, recipe)[0]["learner"]["model"] if recipe.probe else None
-        built = build(recipe, dataset, placement, begun=constants, state=state, gradients=8)
+        with memory_told(placement.device):
+            built = build(recipe, dataset, placement, begun=constants, state=state, gradients=8)
         place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
         with folder.lock(place_of_run):
             session = _Session(place_of_run, built, observers, data_dir, keep_weights)
@@ -109,6 +110,7 @@ class _Session:
         self.started = manifest.now()
         self.preparation = built.preparation
         self.kept = 0  # epochs that a checkpoint holds
+        self.earlier: list[dict[str, Any]] = []  # sittings on another machine or with other threads
         self.description = {
             **manifest.describe(built.placement.device),
             "git": manifest.git_state(Path.cwd()),
@@ -162,9 +164,9 @@ class _Session:
             self._stop("failed", str(error))
             raise
         except RuntimeError as error:
-            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):  # a GPU, a CPU
+            reason = want_of_memory(error, built.placement.device)
+            if not reason:
                 raise
-            reason = f"{built.placement.device} has not memory enough: {str(error).splitlines()[0]}"
             self._stop("failed", reason)
             raise UserError(f"{reason}; try a larger --accumulate, or a smaller --batch-size") from None
         except OSError as error:
@@ -191,11 +193,21 @@ class _Session:
         self.preparation = begun.get("preparation_seconds", 0.0)
         self.kept = self.built.learner.epoch
         notes = [warning] if warning else []
-        here = (self.built.placement.precision, self.built.placement.channels_last)
-        there = (begun.get("precision"), begun.get("channels_last"))
-        if there != (None, None) and here != there:
-            notes.append("precision or layout differ from the run's first part: the weights will differ, too")
+        here, there = self._sitting(), {name: begun.get(name) for name in self._sitting()}
+        there["versions"] = {"torch": begun.get("versions", {}).get("torch")}
+        self.earlier = begun.get("earlier_sittings", [])
+        other = [name for name in here if there[name] not in (None, {"torch": None}, here[name])]
+        if other:
+            self.earlier = [*self.earlier, there]
+            notes.append(f"{', '.join(other)} differ from the run's first part: the weights will differ, too")
         return notes
+
+    def _sitting(self) -> dict[str, Any]:
+        """What the weights depend on beside the recipe and the data."""
+        placement = self.built.placement
+        facts = {name: self.description[name] for name in ("device", "hardware", "threads")}
+        torch = {"versions": {"torch": self.description["versions"]["torch"]}}
+        return {**facts, **torch, "precision": placement.precision, "channels_last": placement.channels_last}
 
     def _save(self) -> None:
         state = {"recipe": recipes.fingerprint(self.built.recipe), "learner": self.built.learner.state_dict()}
@@ -276,6 +288,7 @@ class _Session:
             "preparation_seconds": self.preparation,
             "ended": None if outcome == "running" else manifest.now(),
             "outcome": outcome,
+            **({"earlier_sittings": self.earlier} if self.earlier else {}),
             **facts,
         }
         write_json(self.path / folder.MANIFEST, content)

@@ -18,7 +18,7 @@ from lowres.runs.build import evaluation_batches, score_as_asked
 from lowres.runs.folder import load_run
 from lowres.runs.network import network
 from lowres.runs.weights import Weights, read_weights
-from lowres.training.device import Placement, place, undisturbed
+from lowres.training.device import Placement, memory_told, place, undisturbed
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ def evaluate(
     if model_options or mean or std:
         raise UserError(f"{target} knows its network and constants: options, mean and std go with --model, for others")
     weights = find_weights(target)
+    if directory is None and data is None and Path(target).is_dir():
+        recorded = load_run(target).manifest.get("data", {}).get("dir")
+        directory = None if recorded is None else Path(recorded)
     dataset = load_dataset(data or weights.recipe.data, directory, image_size=weights.recipe.image_size)
     if dataset.classes != weights.classes:
         raise UserError(
@@ -150,10 +153,10 @@ def _score(
     placement: Placement,
     recipe: Recipe,
 ) -> Score:
-    batches = evaluation_batches(dataset.test, tuple(mean), tuple(std), placement)
     layout = torch.channels_last if placement.channels_last else torch.contiguous_format
-    model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
-    with undisturbed(placement.device, deterministic=recipe.deterministic):
+    with memory_told(placement.device), undisturbed(placement.device, deterministic=recipe.deterministic):
+        batches = evaluation_batches(dataset.test, tuple(mean), tuple(std), placement)
+        model = model.to(placement.device, memory_format=layout)  # type: ignore[call-overload]
         return score_as_asked(model, batches, placement, recipe, dataset.classes)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from lowres.errors import UserError
@@ -79,8 +79,8 @@ def write_weights(path: Path, model: nn.Module, facts: Facts) -> None:
     # A copy in the ordinary layout: safetensors knows no other.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     with atomic(path) as temporary:
-        # One entry: the library writes several in random order.
-        save_file(tensors, temporary, {METADATA: json.dumps(dataclasses.asdict(facts))})
+        # One entry: the library puts several in random order. Written here, so that a full disk is an OSError.
+        temporary.write_bytes(save(tensors, {METADATA: json.dumps(dataclasses.asdict(facts))}))
 
 
 def read_weights(path: Path) -> Weights:

@@ -132,3 +132,27 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def want_of_memory(error: RuntimeError, device: torch.device) -> str:
+    """What a device that has not memory enough says, in a line; "" for any other error."""
+    said = str(error)
+    if "out of memory" not in said and "can't allocate memory" not in said:  # a GPU, a CPU
+        return ""
+    return f"{device} has not memory enough: {said.splitlines()[0]}"
+
+
+@contextlib.contextmanager
+def memory_told(device: torch.device) -> Iterator[None]:
+    """Tells want of memory in one line.
+
+    Raises:
+        UserError: There was not enough.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = want_of_memory(error, device)
+        if not reason:
+            raise
+        raise UserError(f"{reason}; end what else uses it, or name another --device") from None
