@@ -10,8 +10,9 @@ them. With `--fixed`, the doctor's fixed program is a third, which tells how muc
 `--narrow` makes networks thin, and leaves out faults that put others in their place. A program whose code is the clean
 one's has its trials.
 
-Each operator comes once before any comes again, so that a measurement that is ended early has most of them. Trials are
-kept in the work folder, so that what was stopped goes on. Programs that need weights from ImageNet are left out.
+Each operator comes once before any comes again, so that a measurement that is ended early has most of them. What was
+stopped goes on: trials are kept in the work folder, and programs that stand in the JSON file are not measured again.
+Programs that need weights from ImageNet are left out.
 """
 
 import argparse
@@ -220,9 +221,11 @@ def main() -> None:
     pairs = {(one.source.base, one.source.style.name) for one in programs}
     bases = [Program(f"clean-{base}-{style}", "clean", clean(base, style)) for base, style in sorted(pairs)]
     write(folder, [*programs, *bases])
+    rows = rows_there(arguments.out, head(arguments)) if arguments.out else []
+    known = {(row["operator"], row["base"], row["style"]) for row in rows}
+    left = [one for one in programs if (one.faults[0].name, one.source.base, one.source.style.name) not in known]
     kept, _ = shelf(arguments.work / "trials")
     crew = Crew(arguments.workers, kept)
-    rows: list[dict[str, Any]] = []
 
     def tell(one: Asked, results: dict[tuple[str, int], Result]) -> None:
         row = row_of(one.program, results)
@@ -233,8 +236,8 @@ def main() -> None:
             write_rows(arguments.out, rows, arguments)
 
     try:
-        for start in range(0, len(programs), PART):
-            part = programs[start : start + PART]
+        for start in range(0, len(left), PART):
+            part = left[start : start + PART]
             if arguments.fixed:
                 with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
                     list(pool.map(lambda one: fixed(folder / one.entry()["file"], arguments), part))
@@ -243,12 +246,29 @@ def main() -> None:
         crew.close()
 
 
+def head(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What all rows share; the doctor's sources, since another doctor may fix otherwise."""
+    size = {
+        name: getattr(arguments, name) for name in ("images", "epochs", "test", "batch", "narrow", "seeds", "fixed")
+    }
+    return {"size": size, "sources": fingerprint("doctor")[:24], "machine": manifest.describe(torch.device("cpu"))}
+
+
+def rows_there(path: Path, begins: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a file that was measured alike, on this machine or one like it."""
+    if not path.exists():
+        return []
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if any(document.get(name) != begins[name] for name in ("size", "sources")):
+        sys.exit(f"{path} was measured otherwise: name another file, or move it away")
+    return list(document["operators"])
+
+
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:
     """The table with what it was measured on, a line a program."""
-    size = {name: getattr(arguments, name) for name in ("images", "epochs", "test", "batch", "narrow", "seeds")}
-    head = json.dumps({"size": size, "machine": manifest.describe(torch.device("cpu"))}, indent=1)
+    begins = json.dumps(head(arguments), indent=1)
     body = ",\n  ".join(json.dumps(row) for row in rows)
-    path.write_text(f'{head[:-2]},\n "operators": [\n  {body}\n ]\n}}\n', encoding="utf-8")
+    write_text(path, f'{begins[:-2]},\n "operators": [\n  {body}\n ]\n}}\n')
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ import argparse
 
 import calibrate
 import costs
+import pytest
 from programs import Program, write
 
 from lowres.doctor.findings import CHECKS
@@ -62,6 +63,17 @@ def test_equal_trainings_are_one_and_each_program_is_told_when_it_is_measured():
 
     costs.train(asked, Crew(), 1.0, lambda one, results: told.append((one.program, results["faulty", 0]["figure"])))
     assert told == [("b", 2.0), ("a", 1.0)]
+
+
+def test_a_measurement_goes_on_from_its_file(tmp_path):
+    arguments = argparse.Namespace(images=9, epochs=3, test=4, batch=0, narrow=True, seeds=3, fixed=True)
+    rows = [row("a", "C07", ["TR502"], 4.0), row("b", "C07", ["TR502"], 8.0)]
+    costs.write_rows(tmp_path / "costs.json", rows, arguments)
+    assert costs.rows_there(tmp_path / "costs.json", costs.head(arguments)) == rows
+    assert costs.rows_there(tmp_path / "none.json", costs.head(arguments)) == []
+    arguments.images = 10
+    with pytest.raises(SystemExit, match="was measured otherwise"):
+        costs.rows_there(tmp_path / "costs.json", costs.head(arguments))
 
 
 def test_programs_are_cut_alike_and_a_fault_of_the_epochs_keeps_its_share(tmp_path):
