@@ -102,18 +102,20 @@ def write_picture(path: Path, proof: Proof) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     low = _span(proof)[0]
-    axes.bar(0, proof.base.mean - low, bottom=low, color="0.6")
+    axes.bar(0, proof.base.mean, color="0.6")
     level = proof.base.mean
     for i, step in enumerate(proof.steps, start=1):
         gain = step.gain.mean if step.gain else 0.0
         colour = {"green": "tab:green", "red": "tab:red", "yellow": "tab:olive"}[COLOURS[step.word]]
         axes.bar(i, gain, bottom=level, color=colour, yerr=_half(step.gain), capsize=4, ecolor="0.3")
-        above = max(level, level + gain + (_half(step.gain) or 0.0))
+        half = _half(step.gain) or 0.0
+        above, low = max(level, level + gain + half), min(low, level + gain - half)
         axes.annotate(gain_of(step), (i, above), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         level += gain
     if proof.mended is not None:
-        axes.bar(len(names) - 1, proof.mended.mean - low, bottom=low, color="tab:blue")
+        axes.bar(len(names) - 1, proof.mended.mean, color="tab:blue")
     axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(bottom=max(0.0, low))
     axes.set_ylabel("test accuracy, %")
     axes.set_title(f"after {proof.proxy.words}", fontsize=10)
     with atomic(path) as temporary:
