@@ -1,0 +1,142 @@
+"""What `--fix` makes of the bench's single-fault programs: the sound program again, token for token, or another one.
+
+    LOWRES_DATA_DIR=FOLDER python benchmarks/doctor/fixes.py --out benchmarks/results/doctor-fixes.json
+
+Comments, blanks and the way of writing do not count. Of a program that is not the sound one again, the lines in which
+it differs are kept, and it is run for three epochs on a few images. Whether it is as good, only training tells:
+`costs.py --fixed`. Programs that need weights from ImageNet are left out. What was stopped goes on from the file.
+"""
+
+import argparse
+import ast
+import difflib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from bases import SCRATCH, clean
+from costs import chosen, fixed, request
+from narrow import narrowed
+from programs import Program, write
+from run import fingerprint
+
+from lowres.doctor.proof.jobs import Crew, Result, shelf
+from lowres.doctor.proof.shortening import shorten
+from lowres.doctor.source import read
+from lowres.files import write_text
+from lowres.runs import manifest
+
+EPOCHS, SECONDS = 3, 600.0  # warm-ups and milestones need some epochs to stand in
+
+
+def main() -> None:
+    """Mends, compares, runs, writes after each part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("LOWRES_DATA_DIR", "data")))
+    parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "lowres" / "doctor-costs")
+    parser.add_argument("--bases", nargs="+", choices=SCRATCH, default=list(SCRATCH))
+    parser.add_argument("--names", nargs="+", default=[], help="only programs whose names contain one of these")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--out", type=Path, help="the JSON file")
+    arguments = parser.parse_args()
+    for name, value in {"images": 32, "test": 32, "batch": 16, "seconds": SECONDS, "memory": 12.0}.items():
+        setattr(arguments, name, value)  # of the run that tells whether a program runs
+    programs = chosen(arguments.names, arguments.bases)
+    folder = arguments.work.expanduser() / "programs"
+    pairs = sorted({(one.source.base, one.source.style.name) for one in programs})
+    write(
+        folder, [*programs, *(Program(f"clean-{base}-{style}", "clean", clean(base, style)) for base, style in pairs)]
+    )
+    rows = rows_there(arguments.out) if arguments.out else {}
+    left = [one for one in programs if one.name not in rows]
+    kept, _ = shelf(arguments.work / "trials")
+    crew = Crew(arguments.workers, kept)
+    try:
+        for start in range(0, len(left), 2 * arguments.workers):
+            part = left[start : start + 2 * arguments.workers]
+            with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
+                list(pool.map(lambda one: fixed(folder / one.entry()["file"], arguments), part))
+            rows |= {one.name: row_of(one, folder, crew, arguments) for one in part}
+            for one in part:
+                row = rows[one.name]
+                said = row["trouble"] or ("the sound program" if row["sound"] else "another program")
+                print(f"{len(rows)}/{len(programs)} {one.name}: {said}", file=sys.stderr, flush=True)
+            if arguments.out:
+                write_rows(arguments.out, list(rows.values()))
+    finally:
+        crew.close()
+    print(json.dumps(counted(list(rows.values()))))
+
+
+def row_of(program: Program, folder: Path, crew: Crew, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What became of a program."""
+    base, style = program.source.base, program.source.style
+    file = folder / str(program.entry()["file"])
+    sound = written(read(folder / f"clean-{base}-{style.name}{style.suffix}").text)
+    text = fixed(file, arguments)
+    (fault,) = program.faults
+    row: dict[str, Any] = {"program": program.name, "operator": fault.name, "kind": fault.kind, "tier": fault.tier}
+    if not text:
+        return row | {"sound": False, "differs": [], "trouble": "the doctor could not see the whole program"}
+    mended = written(text)
+    lines = [
+        line for line in difflib.unified_diff(sound, mended, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")
+    ]
+    return row | {
+        "sound": not lines,
+        "differs": lines,
+        "trouble": "" if not lines else fails(file, text, base, crew, arguments),
+    }
+
+
+def written(text: str) -> list[str]:
+    """A program's lines in one way of writing, without comments."""
+    return ast.unparse(ast.parse(text)).splitlines()
+
+
+def fails(file: Path, text: str, base: str, crew: Crew, arguments: argparse.Namespace) -> str:
+    """Why a program does not run to its end, for three epochs on a few images; "" where it does."""
+    own = int(clean(base, "plain").value("epochs"))
+    asked = request(file, shorten(narrowed(text, base), own, EPOCHS).text, arguments, EPOCHS, 0)
+    found: list[Result] = []
+    end = time.monotonic() + SECONDS
+    crew.run([asked], [1.0], end, end, lambda place, result: found.append(result))
+    return str(found[0]["problem"]) if found else "it was not run"
+
+
+def counted(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many are what."""
+    return {
+        "programs": len(rows),
+        "sound_again": sum(row["sound"] for row in rows),
+        "other_programs": sum(not row["sound"] for row in rows),
+        "fail": sum(bool(row["trouble"]) for row in rows),
+    }
+
+
+def rows_there(path: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a file that the same doctor wrote, by program."""
+    if not path.exists():
+        return {}
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if document["sources"] != fingerprint("doctor")[:24]:
+        sys.exit(f"{path} is of another doctor: name another file, or move it away")
+    return {row["program"]: row for row in document["rows"]}
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The table with what it was made on, a line a program."""
+    machine = manifest.describe(torch.device("cpu"))
+    head = json.dumps({"sources": fingerprint("doctor")[:24], "machine": machine, "counted": counted(rows)}, indent=1)
+    body = ",\n  ".join(json.dumps(row) for row in rows)
+    write_text(path, f'{head[:-2]},\n "rows": [\n  {body}\n ]\n}}\n')
+
+
+if __name__ == "__main__":
+    main()
