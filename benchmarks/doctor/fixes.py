@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from bases import SCRATCH, clean
 from costs import chosen, fixed, request
-from narrow import narrowed
 from programs import Program, write
 from run import fingerprint
 
@@ -103,11 +102,11 @@ def written(text: str) -> list[str]:
 def fails(file: Path, text: str, base: str, crew: Crew, arguments: argparse.Namespace) -> str:
     """Why a program does not run to its end, for three epochs on a few images; "" where it does."""
     own = int(clean(base, "plain").value("epochs"))
-    asked = request(file, shorten(narrowed(text, base), own, EPOCHS).text, arguments, EPOCHS, 0)
+    asked = request(file, shorten(text, own, EPOCHS).text, arguments, EPOCHS, 0)
     found: list[Result] = []
     end = time.monotonic() + SECONDS
     crew.run([asked], [1.0], end, end, lambda place, result: found.append(result))
-    return str(found[0]["problem"]) if found else "it was not run"
+    return str(found[0]["problem"]).replace(str(file), file.name) if found else "it was not run"
 
 
 def counted(rows: Sequence[dict[str, Any]]) -> dict[str, int]:

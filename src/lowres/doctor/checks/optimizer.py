@@ -3,6 +3,7 @@
 import ast
 import copy
 import re
+from collections import Counter
 
 from lowres.doctor.calls import called, last_name
 from lowres.doctor.findings import Fix, Found, Place, check
@@ -107,10 +108,13 @@ def _named(built: Made, unused: tuple[Source, int, str, object]) -> str | None:
         return None
     if not _is_argument(source, name):
         return name if known(source, name, built.call) else None
-    # Whatever other arguments of the command line are read from there: args, self.args, config.
+    # Whatever other arguments of the command line are read from there: args, self.args, config. An object of the
+    # user's may have an attribute of such a name, too (self.data): what most of them are read from goes first.
     arguments = {_destination(call) for call in source.calls("add_argument")}
-    read = [one for one in source.nodes(ast.Attribute) if one.attr in arguments]
-    read.sort(key=lambda one: home(one) is not home(built.call))
+    read = [one for one in source.nodes(ast.Attribute) if one.attr in arguments and ast.unparse(one.value) != "self"]
+    found = {(ast.unparse(one.value), one.attr) for one in read}
+    count = Counter(place for place, _ in found)
+    read.sort(key=lambda one: (-count[ast.unparse(one.value)], home(one) is not home(built.call)))
     return next((f"{ast.unparse(one.value)}.{name}" for one in read if known(source, one.value, built.call)), None)
 
 
