@@ -112,9 +112,9 @@ def test_workers_end_with_who_started_them(tmp_path):
 
 @pytest.mark.slow
 def test_what_a_worker_cannot_train_is_told(base, tmp_path):
-    wild = Ladder("wild", base, (Rung("wild", {"optimizer.lr": 1e30}), Rung("lost", {"data": "cifar10"})))
+    wild = Ladder("wild", base, (Rung("wild", {"optimizer.lr": 1e30}), Rung("lost", {"weights": "nowhere.pth"})))
     told = []
-    with pool_module.Pool(Errand(tmp_path, tmp_path / "nowhere", "cpu"), 1) as pool:
+    with pool_module.Pool(Errand(tmp_path, device="cpu"), 1) as pool:
         cells = iter(plan(wild, range(1), tmp_path).missing)
         pool.work(lambda: next(cells, None), told.append)
     failed = [(report.cell.rung, report.code) for report in told if isinstance(report, Failed)]

@@ -81,6 +81,9 @@ def test_constants_come_from_the_weights_own_metadata(tmp_path):
     assert imagenet.constants_of("torchvision:googlenet", None) == ((0.5,) * 3, (0.5,) * 3)
     name = imagenet.published("torchvision:resnet18").file.name
     assert imagenet.constants_of("torchvision:resnet18", tmp_path / name) == (mean, std)
+    with pytest.raises(UserError, match=r"no weights file .*mine\.pth"):
+        imagenet.constants_of("torchvision:resnet18", tmp_path / "mine.pth")
+    (tmp_path / "mine.pth").touch()
     with pytest.raises(UserError, match="--mean and --std"):
         imagenet.constants_of("torchvision:resnet18", tmp_path / "mine.pth")
 

@@ -69,7 +69,7 @@ statistics = st.none() | st.tuples(*[st.floats(0.01, 1)] * 3)
 def any_recipe(draw):
     mean, std = draw(statistics), draw(statistics)
     return Recipe(
-        name=draw(st.text(max_size=5)),
+        name=draw(st.text(max_size=5).filter(str.strip)),
         model=draw(st.sampled_from(["resnet20", "resnet32"])),
         model_options=draw(options),
         data=draw(st.sampled_from(["cifar10", "digits", "folder:Bilder/Küche"])),
