@@ -145,15 +145,15 @@ def train(
     every: Sequence[Asked], crew: Crew, seconds: float, tell: Callable[[Asked, dict[tuple[str, int], Result]], None]
 ) -> None:
     """Runs all trials, equal ones once; tells each program's results as soon as they are complete."""
-    requests = {jobs.fingerprint(one): one for program in every for one in program.requests.values()}
-    keys, results, waiting = list(requests), dict[str, Result](), list(every)
+    keyed = [{job: jobs.fingerprint(wish) for job, wish in one.requests.items()} for one in every]
+    requests = {wanted[job]: one.requests[job] for one, wanted in zip(every, keyed, strict=True) for job in wanted}
+    keys, results, waiting = list(requests), dict[str, Result](), list(zip(every, keyed, strict=True))
 
     def heard(place: int, result: Result) -> None:
         results[keys[place]] = result
-        for one in list(waiting):
-            wanted = {job: jobs.fingerprint(wish) for job, wish in one.requests.items()}
+        for one, wanted in list(waiting):
             if all(key in results for key in wanted.values()):
-                waiting.remove(one)
+                waiting.remove((one, wanted))
                 tell(one, {job: results[key] for job, key in wanted.items()})
 
     end = time.monotonic() + seconds * len(requests)
@@ -266,9 +266,13 @@ def rows_there(path: Path, begins: dict[str, Any]) -> list[dict[str, Any]]:
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:
     """The table with what it was measured on, a line a program."""
-    begins = json.dumps(head(arguments), indent=1)
-    body = ",\n  ".join(json.dumps(row) for row in rows)
-    write_text(path, f'{begins[:-2]},\n "operators": [\n  {body}\n ]\n}}\n')
+    write_lines(path, head(arguments), "operators", rows)
+
+
+def write_lines(path: Path, begins: dict[str, Any], name: str, rows: Sequence[dict[str, Any]]) -> None:
+    """A JSON object with a list in the end that has a line a row."""
+    text, body = json.dumps(begins, indent=1), ",\n  ".join(map(json.dumps, rows))
+    write_text(path, f'{text[:-2]},\n "{name}": [\n  {body}\n ]\n}}\n')
 
 
 if __name__ == "__main__":

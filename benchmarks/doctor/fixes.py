@@ -21,14 +21,13 @@ from typing import Any
 
 import torch
 from bases import SCRATCH, clean
-from costs import chosen, fixed, request
+from costs import chosen, fixed, request, write_lines
 from programs import Program, write
 from run import fingerprint
 
 from lowres.doctor.proof.jobs import Crew, Result, shelf
 from lowres.doctor.proof.shortening import shorten
 from lowres.doctor.source import read
-from lowres.files import write_text
 from lowres.runs import manifest
 
 EPOCHS, SECONDS = 3, 600.0  # warm-ups and milestones need some epochs to stand in
@@ -132,9 +131,8 @@ def rows_there(path: Path) -> dict[str, dict[str, Any]]:
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """The table with what it was made on, a line a program."""
     machine = manifest.describe(torch.device("cpu"))
-    head = json.dumps({"sources": fingerprint("doctor")[:24], "machine": machine, "counted": counted(rows)}, indent=1)
-    body = ",\n  ".join(json.dumps(row) for row in rows)
-    write_text(path, f'{head[:-2]},\n "rows": [\n  {body}\n ]\n}}\n')
+    begins = {"sources": fingerprint("doctor")[:24], "machine": machine, "counted": counted(rows)}
+    write_lines(path, begins, "rows", rows)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Ladder:
     @property
     def data(self) -> str:
         """The data set that all rungs are trained on."""
-        return self.recipes()[0].data
+        return str(self.rungs[0].changes.get("data", self.base.data))
 
     @property
     def epochs(self) -> int:

@@ -193,21 +193,15 @@ class _Session:
         self.preparation = begun.get("preparation_seconds", 0.0)
         self.kept = self.built.learner.epoch
         notes = [warning] if warning else []
-        here, there = self._sitting(), {name: begun.get(name) for name in self._sitting()}
-        there["versions"] = {"torch": begun.get("versions", {}).get("torch")}
+        placement = self.built.placement
+        computed = {"precision": placement.precision, "channels_last": placement.channels_last}
+        here, there = _sitting({**self.description, **computed}), _sitting(begun)
         self.earlier = begun.get("earlier_sittings", [])
-        other = [name for name in here if there[name] not in (None, {"torch": None}, here[name])]
+        other = [name for name in here if name in there and there[name] != here[name]]
         if other:
             self.earlier = [*self.earlier, there]
             notes.append(f"{', '.join(other)} differ from the run's first part: the weights will differ, too")
         return notes
-
-    def _sitting(self) -> dict[str, Any]:
-        """What the weights depend on beside the recipe and the data."""
-        placement = self.built.placement
-        facts = {name: self.description[name] for name in ("device", "hardware", "threads")}
-        torch = {"versions": {"torch": self.description["versions"]["torch"]}}
-        return {**facts, **torch, "precision": placement.precision, "channels_last": placement.channels_last}
 
     def _save(self) -> None:
         state = {"recipe": recipes.fingerprint(self.built.recipe), "learner": self.built.learner.state_dict()}
@@ -292,6 +286,14 @@ class _Session:
             **facts,
         }
         write_json(self.path / folder.MANIFEST, content)
+
+
+def _sitting(facts: dict[str, Any]) -> dict[str, Any]:
+    """Of a manifest, what the weights depend on beside the recipe and the data."""
+    names = ("device", "hardware", "threads", "precision", "channels_last")
+    found = {name: facts[name] for name in names if facts.get(name) is not None}
+    torch = facts.get("versions", {}).get("torch")
+    return found | ({"versions": {"torch": torch}} if torch else {})
 
 
 def _begun(path: Path, recipe: Recipe | None) -> Run:

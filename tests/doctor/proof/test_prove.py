@@ -122,15 +122,16 @@ def test_a_proof_goes_on_where_it_was(script, invented):
     assert second.to_json()["steps"] == first.to_json()["steps"]
 
 
-def test_other_modules_of_the_user_s_make_other_results(script, invented, tmp_path):
+@pytest.mark.parametrize(("seen", "name"), [("modules", "models.py"), ("read", "config.yaml")])
+def test_other_files_of_the_user_s_make_other_results(script, invented, tmp_path, seen, name):
     asked, _ = invented
-    models = tmp_path / "models.py"
-    models.write_text("width = 16\n", encoding="utf-8")
+    file = tmp_path / name
+    file.write_text("width = 16\n", encoding="utf-8")
     report = report_of(script, MOMENTUM)
-    report = replace(report, seen=report.seen | {"modules": [str(models)]})
+    report = replace(report, seen=report.seen | {seen: [str(file)]})
     prove_script(report, script, budget="60s")
     count = len(asked)
-    models.write_text("width = 32\n", encoding="utf-8")
+    file.write_text("width = 32, now\n", encoding="utf-8")
     prove_script(report, script, budget="60s")
     assert len(asked) > 1.5 * count
 
@@ -240,19 +241,6 @@ def test_other_findings_make_another_plan(script, invented):
     prove_script(report_of(script, MOMENTUM), script, budget="60s")
     proof = prove_script(report_of(script, MOMENTUM, DECAY), script, budget="60s")
     assert [step.code for step in proof.steps] == ["TR502", "TR501"]
-
-
-def test_files_that_the_program_reads_make_other_results(script, invented, tmp_path):
-    asked, _ = invented
-    config = tmp_path / "config.yaml"
-    config.write_text("lr: 0.5\n", encoding="utf-8")
-    report = report_of(script, MOMENTUM)
-    report = replace(report, seen=report.seen | {"read": [str(config)]})
-    prove_script(report, script, budget="60s")
-    count = len(asked)
-    config.write_text("lr: 0.05\n", encoding="utf-8")
-    prove_script(report, script, budget="60s")
-    assert len(asked) > 1.5 * count
 
 
 def test_a_pace_that_was_lost_is_taken_for_the_usual_one(script, monkeypatch, invented):
