@@ -1,13 +1,15 @@
-"""Turns measured costs of faults into the doctor's table, and tests how well such a table ranks faults.
+"""Turns measured costs of faults into the doctor's table, and tests how well what it expects ranks faults.
 
     python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json
     python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json --write src/lowres/doctor/costs.json
 
-An operator's cost is the mean over its programs, a code's the median over the operators of its kind, in points of the
-short trainings. The test fits on one half of the operators, in order of their names by turns, and correlates ranks on
-the other (Spearman), an operator a point; beside it, on the same operators, what the register holds them to cost. It is
-made of all kinds of faults, and of those alone that short trainings can judge: augmentation, decay, schedules and other
-kinds that work late say little there. The table that is written has only the latter, fitted on all operators.
+An operator's cost is the mean over its programs, in points of the short trainings; a code's the median over the
+operators that it names. The test calibrates on one half of the operators, in order of their names by turns, and
+correlates ranks on the other (Spearman), an operator a point, both ways round. There, a fault is expected to cost the
+mean of what its likes cost in the first half (those of its code; if there are none, of its kind) and of the report's
+own figure, brought to the scale of the short trainings. Beside it stands that figure alone. The test is made of all
+kinds of faults, and of those alone that short trainings can judge: augmentation, decay, schedules and other kinds that
+work late say little there. The table that is written has only the latter, of all operators.
 """
 
 import argparse
@@ -19,8 +21,6 @@ from typing import Any
 
 from scipy import stats
 
-import lowres.doctor.checks  # noqa: F401 - its modules register themselves
-from lowres.doctor import CHECKS
 from lowres.doctor.proof.verdicts import REGULARISING, SCHEDULES
 
 Row = Mapping[str, Any]
@@ -35,40 +35,41 @@ def operators(rows: Sequence[Row]) -> list[Row]:
 
 
 def fit(rows: Sequence[Row]) -> dict[str, float]:
-    """Points by code: the median of the costs of all operators whose fault the code may name."""
+    """Points by code: the median of the costs of all operators that it names."""
     costs: dict[str, list[float]] = {}
     for row in rows:
-        for code in row["codes"]:
-            if CHECKS[code].kind == row["kind"]:
-                costs.setdefault(code, []).append(row["points"])
+        if row["code"]:
+            costs.setdefault(row["code"], []).append(row["points"])
     return {code: round(max(0.0, median(values)), 2) for code, values in sorted(costs.items())}
 
 
-def predicted(row: Row, table: Mapping[str, float]) -> float | None:
-    """What a table says of a row's fault; None where it has no code for it."""
-    known = [table[code] for code in row["codes"] if CHECKS[code].kind == row["kind"] and code in table]
-    return median(known) if known else None
+def calibrated(known: Sequence[Row], row: Row) -> float:
+    """What a fault is expected to cost in a short training, by the report and by others that were measured."""
+    scale = sum(one["points"] for one in known) / sum(one["expected"] for one in known)
+    likes = [one["points"] for one in known if one["code"] == row["code"]]
+    likes = likes or [one["points"] for one in known if one["kind"] == row["kind"]]
+    return fmean([scale * row["expected"], *likes])
 
 
-def correlation(rows: Sequence[Row], table: Mapping[str, float]) -> dict[str, Any]:
-    """Spearman's rank correlation of measured costs with a table's."""
-    pairs = [(said, row["points"]) for row in rows if (said := predicted(row, table)) is not None]
-    if len(pairs) < 3:
-        return {"n": len(pairs), "rho": None, "p": None}
-    found = stats.spearmanr([a for a, _ in pairs], [b for _, b in pairs])
-    return {"n": len(pairs), "rho": round(float(found.statistic), 3), "p": round(float(found.pvalue), 4)}
+def correlation(expected: Sequence[float], measured: Sequence[float]) -> dict[str, Any]:
+    """Spearman's rank correlation."""
+    if len(measured) < 3 or 1 in (len(set(expected)), len(set(measured))):
+        return {"n": len(measured), "rho": None, "p": None}
+    found = stats.spearmanr(expected, measured)
+    return {"n": len(measured), "rho": round(float(found.statistic), 3), "p": round(float(found.pvalue), 4)}
 
 
 def tested(rows: Sequence[Row]) -> dict[str, Any]:
-    """A table fitted on one half of the operators, and the register, on those of the other half that both know."""
-    table = fit(rows[::2])
-    other = [row for row in rows[1::2] if predicted(row, table) is not None]
-    return {"fitted": correlation(other, table), "register": correlation(other, register())}
-
-
-def register() -> dict[str, float]:
-    """The middle of each code's range in the register."""
-    return {code: sum(entry.cost) / 2 for code, entry in CHECKS.items()}
+    """Each half as expected by the other and by the report alone."""
+    rows = [row for row in rows if row["code"]]
+    found: dict[str, Any] = {}
+    for name, known, other in (("second half", rows[::2], rows[1::2]), ("first half", rows[1::2], rows[::2])):
+        measured = [row["points"] for row in other]
+        found[name] = {
+            "calibrated": correlation([calibrated(known, row) for row in other], measured),
+            "report": correlation([row["expected"] for row in other], measured),
+        }
+    return found
 
 
 def main() -> None:

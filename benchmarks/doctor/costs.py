@@ -7,10 +7,12 @@ Programs train as trials of `lowres doctor --prove` do: their own loops, on fewe
 equal draws wherever they are equal, and figures on test images. A fault of the number of epochs keeps its share of
 them. With `--fixed`, the doctor's fixed program is a third, which tells how much of the cost its fixes bring back.
 
-`--narrow` makes networks thin, and leaves out faults that put others in their place. A program whose code is the clean
-one's has its trials.
+`--narrow 8` gives networks an eighth of their width, and leaves out faults that put others in their place. A program
+whose code is the clean one's has its trials.
 
-Each operator comes once before any comes again, so that a measurement that is ended early has most of them. What was
+The bench's programs are measured, each operator once before any comes again, so that a measurement that is ended early
+has most of them. With `--once`, each operator is put into one program, in the plain style and on the base that trains
+fastest, so that most share their clean trials; faults that cost little before a network overfits come last. What was
 stopped goes on: trials are kept in the work folder, and programs that stand in the JSON file are not measured again.
 Programs that need weights from ImageNet are left out.
 """
@@ -34,21 +36,24 @@ import expected
 import torch
 from bases import SCRATCH, clean
 from narrow import narrowed
+from operators import FAULTS
 from programs import Program, single_faults, write
 from run import fingerprint
+from source import NoMatch
 
 from lowres.doctor import examine_script
 from lowres.doctor.patching.mend import mend
 from lowres.doctor.proof import jobs
 from lowres.doctor.proof.jobs import Crew, Result, shelf
 from lowres.doctor.proof.shortening import shorten
+from lowres.doctor.proof.verdicts import REGULARISING, SCHEDULES
 from lowres.doctor.source import read
 from lowres.files import write_text
 from lowres.ladder.statistics import describe
 from lowres.runs import manifest
 
 TRAINING_IMAGES = 45_000
-QUICKEST = ("resnet9", "vit", "vgg", "mobilenet", "resnet18")
+QUICKEST = ("resnet9", "vgg", "vit", "resnet18", "mobilenet")
 """Bases, that whose narrow network trains fastest first."""
 WIDE = ("network-of-the-zoo",)
 """Faults that put a network of their own in the place of the program's, as wide as it is."""
@@ -88,33 +93,38 @@ def texts(program: Program, folder: Path, arguments: argparse.Namespace) -> dict
     clean_file = folder / f"clean-{program.source.base}-{program.source.style.name}{program.source.style.suffix}"
     faulty_file = folder / str(program.entry()["file"])
     made = {"clean": (clean_file, read(clean_file).text), "faulty": (faulty_file, read(faulty_file).text)}
-    if arguments.fixed and (mended := fixed(faulty_file, arguments)):
+    if arguments.fixed and (mended := examined(faulty_file, arguments)["fixed"]):
         made["fixed"] = (faulty_file, mended)
     found: dict[str, tuple[Path, str, int]] = {}
     for name, (file, text) in made.items():
         own = int(dataclasses.replace(program.source, text=text).value("epochs"))
         epochs = max(1, round(arguments.epochs * min(1.0, own / whole)))
-        short = shorten(narrowed(text, program.source.base) if arguments.narrow else text, own, epochs).text
+        short = shorten(narrowed(text, program.source.base, arguments.narrow), own, epochs).text
         same = name != "clean" and _code(short) == _code(found["clean"][1])
         found[name] = found["clean"] if same else (file, short, epochs)
     return found
 
 
-def fixed(file: Path, arguments: argparse.Namespace) -> str:
-    """What `lowres doctor --fix` makes of a program; kept for as long as the doctor and the program stay the same.
+def examined(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the doctor says of a program and makes of it; kept for as long as both stay the same.
 
-    "" where the doctor could not see the whole program, which then has no third training.
+    Returns:
+        `findings`, each its code and its cost, as the report has them; and `fixed`, the program after `--fix`, ""
+        where the doctor could not see the whole of it.
     """
     known = hashlib.sha256((fingerprint("doctor") + read(file).text).encode()).hexdigest()[:12]
-    kept = file.parent / "fixed" / f"{file.stem}-{known}.py"
+    kept = file.parent / "examined" / f"{file.stem}-{known}.json"
     if not kept.exists():
         report = examine_script(file, data_dir=arguments.data_dir)
-        if report.problem or any("ended before its end" in note for note in report.notes):
+        blind = bool(report.problem) or any("ended before its end" in note for note in report.notes)
+        if blind:
             print(f"{file.name} could not be examined: {report.problem or report.notes}", file=sys.stderr)
-            return ""
+        found = [[one.code, round(one.cost, 2)] for one in report.findings]
         kept.parent.mkdir(exist_ok=True)
-        write_text(kept, mend(read(file), report.findings).text)
-    return kept.read_text(encoding="utf-8")
+        mended = "" if blind else mend(read(file), report.findings).text
+        write_text(kept, json.dumps({"findings": found, "fixed": mended}))
+    document: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return document
 
 
 def _code(text: str) -> str:
@@ -124,21 +134,23 @@ def _code(text: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """The trials of a program: what each is asked, by variant and seed."""
+    """The trials of a program: what the doctor says of it, and what each is asked, by variant and seed."""
 
     program: Program
+    findings: Sequence[tuple[str, float]]
     requests: Mapping[tuple[str, int], dict[str, Any]]
 
 
 def asked(program: Program, folder: Path, arguments: argparse.Namespace) -> Asked:
     """The trials that a program needs."""
+    findings = examined(folder / str(program.entry()["file"]), arguments)["findings"]
     variants = texts(program, folder, arguments).items()
     requests = {
         (name, seed): request(file, text, arguments, epochs, seed)
         for seed in range(arguments.seeds)
         for name, (file, text, epochs) in variants
     }
-    return Asked(program, requests)
+    return Asked(program, findings, requests)
 
 
 def train(
@@ -160,12 +172,19 @@ def train(
     crew.run(list(requests.values()), [1.0] * len(requests), end, end, heard)
 
 
-def row_of(program: Program, results: Mapping[tuple[str, int], Result]) -> dict[str, Any]:
-    """A fault's cost: clean minus faulty, in points, a seed each; what the doctor's fixes leave of it."""
+def row_of(asked: Asked, results: Mapping[tuple[str, int], Result]) -> dict[str, Any]:
+    """A fault's cost: clean minus faulty, in points, a seed each; what the doctor's fixes leave of it.
+
+    `code` is that of the costliest finding which names the fault, "" if none does, and `expected` what it is said to
+    cost there.
+    """
+    program = asked.program
     (fault,) = program.faults
-    codes = sorted(expected.accepted("doctor")({"kind": fault.kind, "also": fault.also}))
-    row: dict[str, Any] = {"operator": fault.name, "kind": fault.kind, "tier": fault.tier, "codes": codes}
-    row |= {"base": program.source.base, "style": program.source.style.name, "held_to_cost": fault.cost}
+    right = expected.accepted("doctor")({"kind": fault.kind, "also": fault.also})
+    code, cost = max((one for one in asked.findings if one[0] in right), key=lambda one: one[1], default=("", None))
+    row: dict[str, Any] = {"operator": fault.name, "kind": fault.kind, "tier": fault.tier, "code": code}
+    row |= {"base": program.source.base, "style": program.source.style.name}
+    row |= {"held_to_cost": fault.cost, "expected": cost}
     row["trouble"] = next((one["problem"] for one in results.values() if one["problem"]), "")
     figures = {job: one["figure"] for job, one in results.items() if one["figure"] is not None}
     clean_figures = {seed: figure for (name, seed), figure in figures.items() if name == "clean"}
@@ -194,6 +213,23 @@ def chosen(names: Sequence[str], bases: Sequence[str]) -> list[Program]:
     return [one for _, one in sorted(found, key=lambda turn: turn[0])]
 
 
+def once(names: Sequence[str], bases: Sequence[str]) -> list[Program]:
+    """Each operator whose name contains one of these, on one of these bases."""
+    found: list[Program] = []
+    for fault in FAULTS.values():
+        places = [(base, style) for base in QUICKEST if base in bases for style in fault.styles]
+        if names and not any(part in fault.name for part in names):
+            continue
+        for base, style in (one for one in places if one[0] in fault.bases):
+            try:
+                program = Program(f"{fault.name}-{base}-{style}", "single", fault.apply(clean(base, style)), (fault,))
+            except NoMatch:
+                continue
+            found.append(program)
+            break
+    return sorted(found, key=lambda one: one.faults[0].kind in (*REGULARISING, *SCHEDULES))
+
+
 def main() -> None:
     """Measures, prints a line a program, writes after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -205,7 +241,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of the clean program")
     parser.add_argument("--test", type=int, default=1000, help="images to evaluate on")
     parser.add_argument("--batch", type=int, default=0, help="at most so many images a step; 0: as they are")
-    parser.add_argument("--narrow", action="store_true", help="networks of a quarter of their width")
+    parser.add_argument("--narrow", type=int, default=1, metavar="N", help="networks of one Nth of their width")
+    parser.add_argument("--once", action="store_true", help="each operator in one program, not those of the bench")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--seconds", type=float, default=1800.0, help="that a trial may take")
@@ -213,8 +250,8 @@ def main() -> None:
     parser.add_argument("--fixed", action="store_true", help="train the doctor's fixed programs, too")
     parser.add_argument("--out", type=Path, help="the JSON file")
     arguments = parser.parse_args()
-    programs = chosen(arguments.names, arguments.bases)
-    programs = [one for one in programs if not (arguments.narrow and one.faults[0].name in WIDE)]
+    programs = (once if arguments.once else chosen)(arguments.names, arguments.bases)
+    programs = [one for one in programs if arguments.narrow == 1 or one.faults[0].name not in WIDE]
     if not programs:
         sys.exit(f"no single fault on {', '.join(arguments.bases)} has such a name")
     folder = arguments.work.expanduser() / "programs"
@@ -228,7 +265,7 @@ def main() -> None:
     crew = Crew(arguments.workers, kept)
 
     def tell(one: Asked, results: dict[tuple[str, int], Result]) -> None:
-        row = row_of(one.program, results)
+        row = row_of(one, results)
         rows.append(row)
         said = row["trouble"] or json.dumps({key: row.get(key) for key in ("cost", "left")})
         print(f"{len(rows)}/{len(programs)} {one.program.name}: {said}", file=sys.stderr, flush=True)
@@ -238,9 +275,8 @@ def main() -> None:
     try:
         for start in range(0, len(left), PART):
             part = left[start : start + PART]
-            if arguments.fixed:
-                with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
-                    list(pool.map(lambda one: fixed(folder / one.entry()["file"], arguments), part))
+            with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
+                list(pool.map(lambda one: examined(folder / one.entry()["file"], arguments), part))
             train([asked(one, folder, arguments) for one in part], crew, arguments.seconds, tell)
     finally:
         crew.close()

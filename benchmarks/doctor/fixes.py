@@ -1,10 +1,12 @@
-"""What `--fix` makes of the bench's single-fault programs: the sound program again, token for token, or another one.
+"""What `--fix` makes of the bench's single-fault programs: the sound program again, one that trains alike, or another.
 
     LOWRES_DATA_DIR=FOLDER python benchmarks/doctor/fixes.py --out benchmarks/results/doctor-fixes.json
 
-Comments, blanks and the way of writing do not count. Of a program that is not the sound one again, the lines in which
-it differs are kept, and it is run for three epochs on a few images. Whether it is as good, only training tells:
-`costs.py --fixed`. Programs that need weights from ImageNet are left out. What was stopped goes on from the file.
+A program is the sound one again if it is that token for token; comments, blanks and the way of writing do not count.
+Of one that is not, the lines in which it differs are kept, and both are trained for three epochs on a few images, with
+equal draws. If they end with the same weights, bit for bit, and their evaluations with the same figures, they train
+alike. Whether one that does not is as good, only a longer training tells: `costs.py --fixed`. Programs that need
+weights from ImageNet are left out. What was stopped goes on from the file.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from typing import Any
 
 import torch
 from bases import SCRATCH, clean
-from costs import chosen, fixed, request, write_lines
+from costs import chosen, examined, request, write_lines
 from programs import Program, write
 from run import fingerprint
 
@@ -30,7 +32,9 @@ from lowres.doctor.proof.shortening import shorten
 from lowres.doctor.source import read
 from lowres.runs import manifest
 
-EPOCHS, SECONDS = 3, 600.0  # warm-ups and milestones need some epochs to stand in
+EPOCHS, SECONDS = 3, 900.0  # warm-ups and milestones need some epochs to stand in
+RUN = {"images": 72, "test": 200, "batch": 16}
+"""Of the run of two programs: the last batch is smaller than the others, so that it matters whether it is dropped."""
 
 
 def main() -> None:
@@ -43,8 +47,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--out", type=Path, help="the JSON file")
     arguments = parser.parse_args()
-    for name, value in {"images": 32, "test": 32, "batch": 16, "seconds": SECONDS, "memory": 12.0}.items():
-        setattr(arguments, name, value)  # of the run that tells whether a program runs
+    for name, value in (RUN | {"seconds": SECONDS, "memory": 12.0}).items():
+        setattr(arguments, name, value)
     programs = chosen(arguments.names, arguments.bases)
     folder = arguments.work.expanduser() / "programs"
     pairs = sorted({(one.source.base, one.source.style.name) for one in programs})
@@ -59,11 +63,11 @@ def main() -> None:
         for start in range(0, len(left), 2 * arguments.workers):
             part = left[start : start + 2 * arguments.workers]
             with ThreadPoolExecutor(arguments.workers) as pool:  # each examines in a process of its own
-                list(pool.map(lambda one: fixed(folder / one.entry()["file"], arguments), part))
+                list(pool.map(lambda one: examined(folder / one.entry()["file"], arguments), part))
             rows |= {one.name: row_of(one, folder, crew, arguments) for one in part}
             for one in part:
                 row = rows[one.name]
-                said = row["trouble"] or ("the sound program" if row["sound"] else "another program")
+                said = row["trouble"] or said_of(row)
                 print(f"{len(rows)}/{len(programs)} {one.name}: {said}", file=sys.stderr, flush=True)
             if arguments.out:
                 write_rows(arguments.out, list(rows.values()))
@@ -76,21 +80,23 @@ def row_of(program: Program, folder: Path, crew: Crew, arguments: argparse.Names
     """What became of a program."""
     base, style = program.source.base, program.source.style
     file = folder / str(program.entry()["file"])
-    sound = written(read(folder / f"clean-{base}-{style.name}{style.suffix}").text)
-    text = fixed(file, arguments)
+    sound = folder / f"clean-{base}-{style.name}{style.suffix}"
+    text = examined(file, arguments)["fixed"]
     (fault,) = program.faults
     row: dict[str, Any] = {"program": program.name, "operator": fault.name, "kind": fault.kind, "tier": fault.tier}
+    row |= {"sound": False, "alike": False, "differs": [], "trouble": ""}
     if not text:
-        return row | {"sound": False, "differs": [], "trouble": "the doctor could not see the whole program"}
-    mended = written(text)
-    lines = [
-        line for line in difflib.unified_diff(sound, mended, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")
-    ]
-    return row | {
-        "sound": not lines,
-        "differs": lines,
-        "trouble": "" if not lines else fails(file, text, base, crew, arguments),
-    }
+        return row | {"trouble": "the doctor could not see the whole program"}
+    compared = difflib.unified_diff(written(read(sound).text), written(text), n=0, lineterm="")
+    lines = [line for line in compared if line[:2] not in ("--", "++", "@@")]
+    if not lines:
+        return row | {"sound": True, "alike": True}
+    own = int(clean(base, "plain").value("epochs"))
+    first, second = trained([(file, text), (sound, read(sound).text)], own, crew, arguments)
+    trouble = str(first["problem"]).replace(str(file), file.name)
+    if second["problem"]:
+        raise RuntimeError(f"the sound program does not run: {second['problem']}")
+    return row | {"differs": lines, "trouble": trouble, "alike": not trouble and same(first, second)}
 
 
 def written(text: str) -> list[str]:
@@ -98,14 +104,24 @@ def written(text: str) -> list[str]:
     return ast.unparse(ast.parse(text)).splitlines()
 
 
-def fails(file: Path, text: str, base: str, crew: Crew, arguments: argparse.Namespace) -> str:
-    """Why a program does not run to its end, for three epochs on a few images; "" where it does."""
-    own = int(clean(base, "plain").value("epochs"))
-    asked = request(file, shorten(text, own, EPOCHS).text, arguments, EPOCHS, 0)
-    found: list[Result] = []
+def trained(
+    programs: Sequence[tuple[Path, str]], own: int, crew: Crew, arguments: argparse.Namespace
+) -> tuple[Result, ...]:
+    """What came of programs, cut short from `own` epochs."""
+    asked = [request(file, shorten(text, own, EPOCHS).text, arguments, EPOCHS, 0) for file, text in programs]
     end = time.monotonic() + SECONDS
-    crew.run([asked], [1.0], end, end, lambda place, result: found.append(result))
-    return str(found[0]["problem"]).replace(str(file), file.name) if found else "it was not run"
+    found = crew.run(asked, [1.0] * len(asked), end, end, lambda place, result: None)
+    return tuple(found.get(place, {"problem": "it was not run"}) for place in range(len(asked)))
+
+
+def same(first: Result, second: Result) -> bool:
+    """Whether two trainings ended with the same weights, and their evaluations with the same figures."""
+    return all(first[name] == second[name] for name in ("weights", "steps", "figure", "own"))
+
+
+def said_of(row: dict[str, Any]) -> str:
+    """A row in words."""
+    return "the sound program" if row["sound"] else "trains alike" if row["alike"] else "another program"
 
 
 def counted(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -113,7 +129,8 @@ def counted(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {
         "programs": len(rows),
         "sound_again": sum(row["sound"] for row in rows),
-        "other_programs": sum(not row["sound"] for row in rows),
+        "train_alike": sum(row["alike"] and not row["sound"] for row in rows),
+        "others": sum(not row["alike"] for row in rows),
         "fail": sum(bool(row["trouble"]) for row in rows),
     }
 

@@ -5,41 +5,57 @@ import costs
 import pytest
 from programs import Program, write
 
-from lowres.doctor.findings import CHECKS
 
-
-def row(operator, kind, codes, mean):
-    return {"operator": operator, "kind": kind, "codes": codes, "cost": {"mean": mean}}
+def row(operator, kind, code, mean, expected=1.0):
+    return {"operator": operator, "kind": kind, "code": code, "expected": expected, "cost": {"mean": mean}}
 
 
 def test_an_operators_programs_count_as_one():
-    rows = [row("b", "C07", ["TR502"], 4.0), row("a", "C07", ["TR502"], 1.0), row("b", "C07", ["TR502"], 8.0)]
+    rows = [row("b", "C07", "TR502", 4.0), row("a", "C07", "TR502", 1.0), row("b", "C07", "TR502", 8.0)]
     assert [(one["operator"], one["points"]) for one in calibrate.operators(rows)] == [("a", 1.0), ("b", 6.0)]
 
 
 def test_a_code_costs_the_median_of_its_operators():
-    rows = [row("a", "C07", ["TR502", "TR503"], 4.0), row("b", "C07", ["TR502"], 8.0), row("c", "C02", ["LR103"], -1.0)]
-    assert calibrate.fit(calibrate.operators(rows)) == {"LR103": 0.0, "TR502": 6.0, "TR503": 4.0}
+    rows = [row("a", "C07", "TR502", 4.0), row("b", "C07", "TR502", 8.0), row("c", "C02", "LR103", -1.0)]
+    assert calibrate.fit(calibrate.operators(rows)) == {"LR103": 0.0, "TR502": 6.0}
+
+
+def test_a_fault_is_expected_to_cost_what_its_likes_do_and_what_the_report_says():
+    rows = [
+        row("a", "C07", "TR502", 8.0, 4.0),
+        row("b", "C07", "TR503", 2.0, 1.0),
+        row("c", "C02", "LR103", 20.0, 10.0),
+    ]
+    known = calibrate.operators(rows)  # twice what the report says
+    for wanted, fault in (
+        (9.0, row("d", "C07", "TR502", 0.0, 5.0)),  # 10 by the report, 8 by its code
+        (20 / 3, row("d", "C07", "TR505", 0.0, 5.0)),  # and 8 and 2 by its kind
+        (10.0, row("d", "C31", "AR105", 0.0, 5.0)),  # by the report alone
+    ):
+        assert calibrate.calibrated(known, fault) == pytest.approx(wanted)
 
 
 def test_ranks_are_correlated():
-    table = {"TR502": 9.0, "LR103": 5.0, "EV401": 2.0}
-    rows = [
-        row(code, CHECKS[code].kind, [code], cost) for code, cost in (("TR502", 30.0), ("LR103", 20.0), ("EV401", 1.0))
-    ]
-    rows = calibrate.operators(rows)
-    assert calibrate.correlation(rows, table)["rho"] == 1.0
-    assert calibrate.correlation(rows[:2], table) == {"n": 2, "rho": None, "p": None}
+    assert calibrate.correlation([1.0, 2.0, 9.0], [10.0, 20.0, 30.0])["rho"] == 1.0
+    assert calibrate.correlation([1.0, 2.0, 9.0], [10.0, 20.0, 0.0])["rho"] == -0.5
+    assert calibrate.correlation([1.0, 1.0, 1.0], [10.0, 20.0, 0.0])["rho"] is None
+    assert calibrate.correlation([1.0, 2.0], [10.0, 20.0]) == {"n": 2, "rho": None, "p": None}
 
 
 def test_what_is_tested_was_not_fitted():
-    kinds = {"TR502": 1.0, "LR103": 5.0, "EV401": 9.0}
+    kinds = {"TR502": ("C07", 1.0), "LR103": ("C02", 5.0), "EV401": ("C11", 9.0)}
     rows = [
-        row(f"{code}-{half}", CHECKS[code].kind, [code], cost + half) for code, cost in kinds.items() for half in (0, 1)
+        row(f"{code}-{half}", kind, code, cost + half, 4 - cost / 4)
+        for code, (kind, cost) in kinds.items()
+        for half in (0, 1)
     ]
+    rows.append(row("named-by-none", "C11", "", 50.0, None))
     found = calibrate.tested(calibrate.operators(rows))
-    assert found["fitted"] == {"n": 3, "rho": 1.0, "p": 0.0}
-    assert found["register"]["n"] == 3
+    assert {name: (one["calibrated"]["n"], one["report"]["rho"]) for name, one in found.items()} == {
+        "first half": (3, -1.0),
+        "second half": (3, -1.0),
+    }
+    assert {one["calibrated"]["rho"] for one in found.values()} == {1.0}
 
 
 def test_each_operator_comes_once_before_any_comes_again():
@@ -49,9 +65,20 @@ def test_each_operator_comes_once_before_any_comes_again():
     assert {one.source.base for one in programs} == set(costs.QUICKEST)
 
 
+def test_each_operator_is_put_into_one_program_those_that_work_late_last():
+    programs = costs.once([], ["resnet9", "vgg"])
+    names = [one.faults[0].name for one in programs]
+    assert len(set(names)) == len(names) > 50
+    assert {one.source.style.name for one in programs} == {"plain", "classes"}
+    late = [one.faults[0].kind in costs.REGULARISING + costs.SCHEDULES for one in programs]
+    assert late == sorted(late)
+    assert [one.name for one in costs.once(["no-momentum"], ["resnet9", "vgg"])] == ["no-momentum-vgg-plain"]
+
+
 def test_equal_trainings_are_one_and_each_program_is_told_when_it_is_measured():
     asked = [
-        costs.Asked(name, {("clean", 0): {"source": "clean"}, ("faulty", 0): {"source": name}}) for name in ("a", "b")
+        costs.Asked(name, [], {("clean", 0): {"source": "clean"}, ("faulty", 0): {"source": name}})
+        for name in ("a", "b")
     ]
     told = []
 
@@ -66,8 +93,8 @@ def test_equal_trainings_are_one_and_each_program_is_told_when_it_is_measured():
 
 
 def test_a_measurement_goes_on_from_its_file(tmp_path):
-    arguments = argparse.Namespace(images=9, epochs=3, test=4, batch=0, narrow=True, seeds=3, fixed=True)
-    rows = [row("a", "C07", ["TR502"], 4.0), row("b", "C07", ["TR502"], 8.0)]
+    arguments = argparse.Namespace(images=9, epochs=3, test=4, batch=0, narrow=4, seeds=3, fixed=True)
+    rows = [row("a", "C07", "TR502", 4.0), row("b", "C07", "TR502", 8.0)]
     costs.write_rows(tmp_path / "costs.json", rows, arguments)
     assert costs.rows_there(tmp_path / "costs.json", costs.head(arguments)) == rows
     assert costs.rows_there(tmp_path / "none.json", costs.head(arguments)) == []
@@ -80,7 +107,21 @@ def test_programs_are_cut_alike_and_a_fault_of_the_epochs_keeps_its_share(tmp_pa
     program = next(one for one in costs.chosen([], costs.SCRATCH) if one.faults[0].touches == "budget")
     base = costs.clean(program.source.base, program.source.style.name)
     write(tmp_path, [program, Program(f"clean-{base.base}-{base.style.name}", "clean", base)])
-    found = costs.texts(program, tmp_path, argparse.Namespace(fixed=False, narrow=False, epochs=10))
+    found = costs.texts(program, tmp_path, argparse.Namespace(fixed=False, narrow=1, epochs=10))
     share = program.source.value("epochs") / base.value("epochs")
     assert found["clean"][2] == 10
     assert found["faulty"][2] == max(1, round(10 * share))
+
+
+def test_a_row_has_what_the_report_expected_and_what_was_measured():
+    (program,) = costs.once(["no-momentum"], ["vgg"])
+    results = {
+        (name, seed): {"problem": "", "figure": figure}
+        for name, figures in {"clean": (50.0, 52.0), "faulty": (44.0, 42.0), "fixed": (50.0, 51.0)}.items()
+        for seed, figure in enumerate(figures)
+    }
+    found = costs.row_of(costs.Asked(program, [["LR103", 9.0], ["TR502", 4.0], ["TR505", 2.0]], {}), results)
+    assert (found["code"], found["expected"], found["clean"]) == ("TR502", 4.0, 51.0)
+    assert (found["cost"]["mean"], found["cost"]["points"], found["left"]["mean"]) == (8.0, [6.0, 10.0], 0.5)
+    silent = costs.row_of(costs.Asked(program, [["LR103", 9.0]], {}), results)
+    assert (silent["code"], silent["expected"]) == ("", None)

@@ -17,34 +17,48 @@ def program(tmp_path):
     return one
 
 
-def row(program, folder, monkeypatch, text):
-    monkeypatch.setattr(fixes, "fixed", lambda file, arguments: text)
-    monkeypatch.setattr(fixes, "fails", lambda *arguments: "it raises ValueError")
+def row(program, folder, monkeypatch, text, fixed, sound):
+    monkeypatch.setattr(fixes, "examined", lambda file, arguments: {"findings": [], "fixed": text})
+    monkeypatch.setattr(fixes, "trained", lambda *arguments: (fixed, sound))
     return fixes.row_of(program, folder, None, argparse.Namespace())
+
+
+RESULT = {"problem": "", "weights": "a", "steps": 12, "figure": 20.0, "own": 19.5}
 
 
 def test_the_way_of_writing_does_not_count(program, tmp_path, monkeypatch):
     sound = costs.clean(program.source.base, program.source.style.name).text
-    found = row(program, tmp_path, monkeypatch, f"# mended\n\n{sound}\n")
-    assert (found["sound"], found["differs"], found["trouble"]) == (True, [], "")
+    found = row(program, tmp_path, monkeypatch, f"# mended\n\n{sound}\n", {}, {})
+    assert (found["sound"], found["alike"], found["differs"], found["trouble"]) == (True, True, [], "")
     assert (found["operator"], found["kind"]) == ("no-augmentation", "C05")
 
 
-def test_another_program_is_shown_by_its_lines_and_run(program, tmp_path, monkeypatch):
-    sound = costs.clean(program.source.base, program.source.style.name).text
-    found = row(program, tmp_path, monkeypatch, f"{sound}\nanother = 1\n")
-    assert (found["sound"], found["differs"], found["trouble"]) == (False, ["+another = 1"], "it raises ValueError")
-    blind = row(program, tmp_path, monkeypatch, "")
+def test_another_program_is_shown_by_its_lines_and_trained(program, tmp_path, monkeypatch):
+    text = costs.clean(program.source.base, program.source.style.name).text + "\nanother = 1\n"
+    for fixed, alike in (
+        (RESULT, True),
+        (RESULT | {"weights": "b"}, False),
+        (RESULT | {"own": 19.0}, False),
+        (RESULT | {"problem": "it raises ValueError"}, False),
+    ):
+        found = row(program, tmp_path, monkeypatch, text, fixed, RESULT)
+        assert (found["sound"], found["alike"], found["differs"]) == (False, alike, ["+another = 1"])
+        assert found["trouble"] == fixed["problem"]
+    with pytest.raises(RuntimeError, match="the sound program does not run"):
+        row(program, tmp_path, monkeypatch, text, RESULT, RESULT | {"problem": "it raises ValueError"})
+    blind = row(program, tmp_path, monkeypatch, "", RESULT, RESULT)
     assert "could not see" in blind["trouble"]
+    assert not blind["alike"]
 
 
 def test_a_table_goes_on_where_it_was(tmp_path):
     rows = [
-        {"program": "a", "sound": True, "trouble": ""},
-        {"program": "b", "sound": False, "trouble": "it fails"},
-        {"program": "c", "sound": False, "trouble": ""},
+        {"program": "a", "sound": True, "alike": True, "trouble": ""},
+        {"program": "b", "sound": False, "alike": False, "trouble": "it fails"},
+        {"program": "c", "sound": False, "alike": True, "trouble": ""},
     ]
     fixes.write_rows(tmp_path / "fixes.json", rows)
     assert list(fixes.rows_there(tmp_path / "fixes.json").values()) == rows
     assert fixes.rows_there(tmp_path / "none.json") == {}
-    assert fixes.counted(rows) == {"programs": 3, "sound_again": 1, "other_programs": 2, "fail": 1}
+    counted = {"programs": 3, "sound_again": 1, "train_alike": 1, "others": 1, "fail": 1}
+    assert fixes.counted(rows) == counted

@@ -24,9 +24,12 @@ def network(text, base):
 @pytest.mark.parametrize("base", SCRATCH)
 def test_a_narrow_network_is_the_same_one_with_fewer_parameters(base):
     text = clean(base, "plain").text
-    wide, thin = network(text, base), network(narrowed(text, base), base)
-    count = [sum(p.numel() for p in one.parameters()) for one in (wide, thin)]
+    assert narrowed(text, base, 1) == text
+    wide, thin, thinner = (network(narrowed(text, base, by), base) for by in (1, 4, 8))
+    count = [sum(p.numel() for p in one.parameters()) for one in (wide, thin, thinner)]
     assert count[1] < 0.3 * count[0]
+    assert count[2] < 0.4 * count[1] or base == "vit"
+    assert thinner(torch.randn(2, 3, 32, 32)).shape == (2, 10)
     assert thin(torch.randn(2, 3, 32, 32)).shape == (2, 10)
     if base != "vit":
         assert [name for name, _ in thin.named_modules()] == [name for name, _ in wide.named_modules()]
@@ -36,6 +39,6 @@ def test_every_faulty_program_from_scratch_has_a_narrow_one():
     for program in single_faults():
         base = program.source.base
         if BASES[base].network:
-            text = narrowed(program.source.text, base)
+            text = narrowed(program.source.text, base, 4)
             ast.parse(Source("program", text).text)
             assert text != program.source.text, program.name

@@ -114,3 +114,13 @@ def test_a_training_that_was_cut_off_is_no_result(attempt, tiny):
     done = attempt(tiny.replace("epochs = 12", "epochs = 10**6"), stop=0, seconds=1)
     assert "took too long: it had 1 s of the processor" in done["problem"]
     assert done["figure"] is None
+
+
+def test_programs_that_train_in_the_same_way_end_with_the_same_weights(attempt, tiny):
+    first = attempt(tiny)["weights"]
+    renamed = tiny.replace("model", "network").replace("shuffle=True", "shuffle=True, drop_last=False")
+    assert len(first) == 24
+    assert attempt(renamed)["weights"] == first
+    others = (tiny.replace("lr=0.01", "lr=0.01001"), tiny.replace("shuffle=True", "shuffle=False"))
+    assert all(attempt(text)["weights"] != first for text in others)
+    assert attempt(tiny, seed=1)["weights"] != first

@@ -1,6 +1,7 @@
 """The figure that variants are compared by: the trained network on test images, in its own way of evaluating."""
 
 import copy
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def measure(follower: Follower, images: int) -> Measured:
     unsettled = settles and (last is None or not last.training) and follower.steps < SETTLED
     if last is not None and _official(follower, last) and last.steps == follower.steps and last.ended and not unsettled:
         return Measured(last.percent, "test images")
-    network = max(follower.networks.values(), key=lambda one: sum(p.numel() for p in one.parameters()), default=None)
+    network = largest(follower)
     shown = last or (trained[-1] if trained else None)
     if network is None or (shown is not None and not shown.alike):
         return own  # the program does something to its images on their way to the network
@@ -74,6 +75,24 @@ def measure(follower: Follower, images: int) -> Measured:
     network.train(last.training if last else False)
     right = _right(network, DataLoader(dataset, batch_size=batch or 256, collate_fn=collate))
     return Measured(100 * right / size, "test images", size, time.perf_counter() - began)
+
+
+def largest(follower: Follower) -> nn.Module | None:
+    """The network that gradients went through, of several that with most parameters."""
+    return max(follower.networks.values(), key=lambda one: sum(p.numel() for p in one.parameters()), default=None)
+
+
+def weights(follower: Follower) -> str:
+    """A hash of the trained parameters' bits, whatever their names are; "" where there are none.
+
+    Two programs for which it is the same trained in the same way, whatever they look like.
+    """
+    network, digest = largest(follower), hashlib.sha256()
+    if network is None:
+        return ""
+    for one in network.parameters():
+        digest.update(one.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:24]
 
 
 @torch.no_grad()

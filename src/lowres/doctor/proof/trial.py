@@ -25,7 +25,7 @@ from lowres.doctor.frames import Frames
 from lowres.doctor.proof.draws import seed_everything
 from lowres.doctor.proof.follower import Follower
 from lowres.doctor.proof.loaders import Cutter
-from lowres.doctor.proof.measuring import Measured, measure
+from lowres.doctor.proof.measuring import Measured, measure, weights
 from lowres.doctor.sandbox import confine
 from lowres.doctor.serving import Kitchen
 from lowres.doctor.source import Source
@@ -87,6 +87,7 @@ def summary(follower: Follower, measured: Measured) -> dict[str, Any]:
         "figure_of": measured.what,
         "own": last.percent if last else None,
         "training": trained[-1].percent if trained else None,
+        "weights": weights(follower),
         "rounds": trained[0].rounds[0] if trained and trained[0].rounds else None,
         "steps": follower.steps,
         "classes": follower.classes,
