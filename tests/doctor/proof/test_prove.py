@@ -255,6 +255,30 @@ def test_a_pace_that_was_lost_is_taken_for_the_usual_one(script, monkeypatch, in
     assert [step.word for step in prove_script(report_of(script, MOMENTUM), script, budget="60s").steps] == ["pays"]
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_large_images_are_made_smaller_where_the_network_takes_them(script, monkeypatch, invented, fits):
+    script.write_text("tf = Resize(128)\n" + script.read_text())
+    whole, sizes = Worker.run, []
+
+    def run(worker, request, limit):
+        side = 128 // (1 + ("Resize(64)" in request["source"]) + 3 * ("Resize(32)" in request["source"]))
+        sizes.append(side)
+        result = whole(worker, request, limit)
+        if side < 128 and not fits:
+            return result | {"problem": "it raises RuntimeError", "figure": None}
+        return result | {"train_seconds": 0.1 * request["images"] * (side / 128) ** 2}
+
+    monkeypatch.setattr(Worker, "run", run)
+    proof = prove_script(report_of(script, MOMENTUM), script, budget="5m")
+    assert sizes[0] == 128
+    assert set(sizes[2:]) == ({32} if fits else {128})
+    assert proof.proxy.divided == (4 if fits else 1)
+    assert any("a quarter of the size" in line for line in proof.limits) == fits
+    first = len(sizes)
+    assert prove_script(report_of(script, MOMENTUM), script, budget="5m").steps == proof.steps
+    assert len(sizes) == first + (0 if fits else 1)  # what fails is not kept
+
+
 def test_no_trial_may_run_beyond_the_budget(script, monkeypatch, invented):
     whole, began, ends = Worker.run, time.monotonic(), []
 

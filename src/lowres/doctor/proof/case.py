@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lowres.doctor.findings import Finding
 from lowres.doctor.proof.jobs import Crew, Job, Result, Shelf, Standing, Tell
-from lowres.doctor.proof.plan import Pace, Proxy
+from lowres.doctor.proof.plan import Pace, Proxy, divided
 from lowres.doctor.proof.shortening import shorten, shorten_arguments
+from lowres.doctor.proof.shrinking import divisors, shrink
 from lowres.doctor.proof.variants import Unproved, variant
 from lowres.doctor.source import Source
 from lowres.errors import UserError
@@ -40,6 +41,7 @@ class Case:
         crew: Runs trials.
         kept: Where results and decisions are kept.
         follows: Whether its loop follows the number of epochs in its source.
+        divided: Parts that sides of images are divided into in all trials.
         paces: Of variants, by their codes.
         results: Of trials.
     """
@@ -58,6 +60,7 @@ class Case:
     crew: Crew
     kept: Shelf
     follows: bool = True
+    divided: int = 1
     paces: dict[tuple[str, ...], Pace] = field(default_factory=dict)
     results: dict[Job, Result] = field(default_factory=dict)
     _texts: dict[tuple[str, ...], str] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class Case:
             text = shorten(text, self.epochs, job.proxy.epochs).text
             arguments = shorten_arguments(arguments, self.epochs, job.proxy.epochs)
             short = True
+        text = shrink(text, job.proxy.divided)
         return self.base_request | {
             "source": text,
             "arguments": arguments,
@@ -169,9 +173,10 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
             f"{case.source.path} evaluates nothing in a short training, and its network could not be given test images "
             "as they are, so --prove has nothing to compare"
         )
-    base = case.paces[()] = _pace(result)
-    plain = Job((), 0, TASTED)  # a first step is slower than others: it is compared with its like
-    jobs = [Job((code,), 0, TASTED) for code in case.findings]
+    base = case.paces[()] = _smaller(case, _pace(result), fresh)
+    tasted = replace(TASTED, divided=case.divided)
+    plain = Job((), 0, tasted)  # a first step is slower than others: it is compared with its like
+    jobs = [Job((code,), 0, tasted) for code in case.findings]
     seconds = min(case.left, max(20.0, 0.35 * case.left))
     case.run([plain, *jobs], "measuring the fixes' paces", time.monotonic() + seconds, fresh)
     known = case.results.pop(plain, None)
@@ -190,6 +195,24 @@ def measure(case: Case, unproved: list[Unproved]) -> None:
         ratio = _train(taste) / _train(known) if known is not None and compares else 1.0
         case.paces[one.codes] = base.slower(ratio if ratio > ALIKE else 1.0)
     case.results.clear()
+
+
+def _smaller(case: Case, base: Pace, fresh: bool) -> Pace:
+    """Makes images smaller where the budget is small for what they are scaled to; the pace then."""
+
+    def made() -> int:
+        return divided(base, len(case.findings) + 1, case.left * case.crew.workers, divisors(case.source.text))
+
+    by = int(case.decide("divided", made))
+    if by == 1:
+        return base
+    job = Job((), 0, replace(TRIED, divided=by))
+    case.run([job], "measuring the script's pace on smaller images", time.monotonic() + 0.5 * case.left, fresh)
+    result = case.results.pop(job, {"problem": "takes too long"})
+    if result["problem"] or result["figure"] is None:
+        return base  # its network wants images of one size
+    case.divided = by
+    return _pace(result)
 
 
 def _train(result: Result) -> float:

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from lowres.doctor.proof.case import Case
 from lowres.doctor.proof.measuring import SETTLED
-from lowres.doctor.proof.plan import Proxy
+from lowres.doctor.proof.plan import PARTS, Proxy
 from lowres.doctor.proof.verdicts import Step
 
 
@@ -31,6 +31,11 @@ def limits(case: Case, steps: Sequence[Step], proxy: Proxy, base: Sequence[float
         lines.append(
             f"batches had {proxy.batch} images in the place of {case.batch}, for enough steps: what depends on the "
             f"batch, such as the best rate, shifts"
+        )
+    if proxy.divided > 1:
+        lines.append(
+            f"images were scaled to {PARTS[proxy.divided]} the size that the script gives them, for more of them: what "
+            f"fixes of strides, pools and sizes gain depends on it"
         )
     if not case.follows or not case.epochs:
         lines.append(

@@ -16,6 +16,8 @@ STEPS = 40
 SMALLEST_BATCH = 16
 SMALLEST = 320
 """Images passed through in training, below which nothing can be told."""
+LEARNED = 3000
+"""Those by which most networks are well above chance: images are made smaller for as many."""
 GOOD = STEPS * SMALLEST_BATCH
 """Below which a fix that makes every step slower is left out for the sake of the others."""
 FIRST = 0.45
@@ -24,6 +26,8 @@ ALL = 0.92
 """Share for it where there is little."""
 LARGEST = 2_000_000
 SLOWER = 1.5
+PARTS = {2: "half", 4: "a quarter of"}
+"""What sides of images may be divided into, in words."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,14 @@ class Proxy:
         epochs: Passes over them.
         test: Images to evaluate on.
         batch: At most so many images a step; 0: as the program has it.
+        divided: Parts that the side of an image is divided into.
     """
 
     images: int
     epochs: int
     test: int
     batch: int = 0
+    divided: int = 1
 
     @property
     def passes(self) -> int:
@@ -49,8 +55,9 @@ class Proxy:
 
     @property
     def words(self) -> str:
-        """Such as "3 epochs on 10,000 images"."""
-        return f"{self.epochs} epoch{'s' if self.epochs > 1 else ''} on {self.images:,} images"
+        """Such as "3 epochs on 10,000 images of half the size"."""
+        size = f" of {PARTS[self.divided]} the size" if self.divided > 1 else ""
+        return f"{self.epochs} epoch{'s' if self.epochs > 1 else ''} on {self.images:,} images{size}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -95,6 +102,22 @@ def proxy_of(passes: int, whole: int, batch: int, epochs: int) -> Proxy:
     images = min(whole, max(1, passes // many // size) * size)
     test = min(2000, max(200, images // 2))
     return Proxy(images, many, test, 0 if size == batch else size)
+
+
+def divided(base: Pace, variants: int, seconds: float, divisors: Sequence[int]) -> int:
+    """Parts into which sides of images are best divided: as few as give time enough to learn something.
+
+    Args:
+        base: The pace of the program as it is. A step's time goes with the area of its images.
+        variants: That are trained with each seed, all at that pace.
+        seconds: Of one process, for all that is to be done.
+        divisors: What sides can be divided by, the least first.
+    """
+    each = FIRST * seconds / SEEDS / max(1, variants) - base.start
+    for by in (1, *divisors):
+        if each / (base.train + base.evaluate / 2) * by**2 >= LEARNED:
+            return by
+    return max((1, *divisors))
 
 
 def largest(

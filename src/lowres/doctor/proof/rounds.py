@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -51,7 +52,10 @@ def planned(case: Case, unproved: list[Unproved]) -> tuple[Chain, Proxy, int]:
 
     def make() -> dict[str, Any] | None:
         order, proxy, seeds = affordable(base, factors, costs, seconds, case.whole, case.batch, epochs, late)
-        return {"chain": [codes[i] for i in order], "proxy": proxy.to_json(), "seeds": seeds} if proxy else None
+        if proxy is None:
+            return None
+        proxy = replace(proxy, divided=case.divided)
+        return {"chain": [codes[i] for i in order], "proxy": proxy.to_json(), "seeds": seeds}
 
     made = case.decide("plan", make)
     if made is None:
@@ -155,7 +159,7 @@ def _longer(
 
     def made() -> dict[str, int] | None:
         found = largest(paces, seconds, seeds, case.whole, case.batch, case.epochs or 1_000, above=round(LONGER * now))
-        return found.to_json() if found else None
+        return replace(found, divided=case.divided).to_json() if found else None
 
     decision = case.decide(f"longer {number}", made)
     return Proxy(**decision) if decision else None

@@ -65,7 +65,7 @@ def shorten(text: str, whole: int, epochs: int) -> Short:
         if new != node.value:
             changed[node] = str(new)
     found = any(value == str(epochs) and node.value == whole for node, value in changed.items())
-    return Short(_replaced(text, changed), found)
+    return Short(replaced(text, changed), found)
 
 
 def shorten_arguments(arguments: Sequence[str], whole: int, epochs: int) -> list[str]:
@@ -161,7 +161,8 @@ def _times(source: Source) -> Iterator[ast.Constant]:
                     yield node
 
 
-def _replaced(text: str, changed: dict[ast.Constant, str]) -> str:
+def replaced(text: str, changed: dict[ast.Constant, str]) -> str:
+    """A source with other text in the places of some of its numbers."""
     lines = text.split("\n")  # as the parser counts them: splitlines ends lines at form feeds, too
     for node in sorted(changed, key=lambda one: (one.lineno, one.col_offset), reverse=True):
         line = lines[node.lineno - 1].encode()
