@@ -76,6 +76,16 @@ def test_without_a_test_folder_a_fifth_is_held_out_with_a_warning(tmp_path, root
     assert len(shades.unique()) == 20
 
 
+@pytest.mark.parametrize("counts", [(2, 2), (1, 9), (20, 1)])
+def test_no_class_is_without_test_images(tmp_path, counts):
+    for name, count in zip("ab", counts, strict=True):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            Image.new("L", (8, 8), i).save(tmp_path / name / f"{i}.png")
+    with pytest.raises(UserError, match=r"leaves no test image of class '[ab]', of which there are [12]: add images"):
+        load_folder(str(tmp_path))
+
+
 def test_hidden_files_are_skipped_and_others_warned_of(tree):
     (tree / "train" / ".cache").mkdir()
     (tree / "train" / "1" / ".DS_Store").write_bytes(b"")
@@ -132,6 +142,10 @@ def test_every_mode_becomes_rgb(tmp_path):
     assert centre(Image.new("RGBA", (9, 9), (10, 20, 30, 0))) == [255] * 3
     assert centre(Image.new("LA", (9, 9), (10, 0))) == [255] * 3
     assert centre(Image.fromarray(np.full((9, 9), 0x8000, np.uint16))) == [128] * 3
+    assert centre(Image.fromarray(np.full((9, 9), 200, np.int32)), "x.tif") == [200] * 3
+    assert centre(Image.fromarray(np.full((9, 9), 0x8000, np.int32)), "x.tif") == [128] * 3
+    with pytest.raises(UserError, match=r"x\.tif: cannot be read as an image \(its pixels are fractions"):
+        centre(Image.fromarray(np.full((9, 9), 0.5, np.float32)), "x.tif")
     palette = Image.new("P", (9, 9), 1)
     palette.putpalette([0, 0, 0, 9, 8, 7])
     assert centre(palette) == [9, 8, 7]

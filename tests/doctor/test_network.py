@@ -1,6 +1,7 @@
 """Facts of networks, against figures that were measured elsewhere."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,9 +101,19 @@ def test_a_network_alone_leaves_the_generator(monkeypatch):
         ("math:pi", "unknown callable"),
         ("math:floor", "without arguments"),
         ("builtins:dict", "gives a dict"),
+        ("train.py:Net", "name a module and a function or class in it, such as train:Net"),
+        (":Net", "such as mymodule:Net"),
+        ("a-b:Net", "name a module"),
+        ("this_ends_itself:Net", "importing this_ends_itself raises SystemExit: no arguments"),
+        ("this_is_no_python:Net", "importing this_is_no_python raises SyntaxError"),
+        ("this_raises:build", r"this_raises:build\(\) raises ValueError: what"),
     ],
 )
-def test_what_names_no_network(target, said):
+def test_what_names_no_network(target, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("this_ends_itself.py").write_text("import sys\nsys.exit('no arguments')\n")
+    Path("this_is_no_python.py").write_text("def\n")
+    Path("this_raises.py").write_text("def build():\n    raise ValueError('what\\nso ever')\n")
     with pytest.raises(UserError, match=said):
         examine_network(target)
 

@@ -3,7 +3,10 @@
 import ast
 import json
 import os
+import subprocess
+import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,6 @@ from PIL import Image
 
 from lowres.doctor import examine_script
 from lowres.doctor.findings import apply
-from lowres.doctor.serving import Kitchen
 from lowres.errors import UserError
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -235,19 +237,6 @@ assert Path.cwd() == Path({str(home / "checkpoint")!r})
     assert (home / "old.txt").read_text() == "kept"
 
 
-def test_a_data_set_s_folder_is_below_the_user_s(tmp_path, monkeypatch):
-    kitchen = Kitchen(tmp_path / "user", None)
-    (tmp_path / "user" / "below").mkdir(parents=True)
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    monkeypatch.chdir(tmp_path / "scratch")
-    assert kitchen._place("data") == tmp_path / "user" / "data"
-    assert kitchen._place(tmp_path / "scratch" / "data") == tmp_path / "user" / "data"
-    assert kitchen._place("~/data") == Path("~/data").expanduser()
-    monkeypatch.chdir(tmp_path / "user" / "below")
-    assert kitchen._place("data") == tmp_path / "user" / "below" / "data"
-
-
 def test_processes_are_the_program_itself_or_refused(observe, program, tmp_path):
     text = program(("\nfor epoch in", "\ndef train(rank, epochs):\n  for epoch in"), ("range(EPOCHS)", "range(epochs)"))
     head, body = text.split("  for epoch in")
@@ -449,7 +438,10 @@ BAD = {
     "raises": ("\nraise ValueError('too bad')\n", "train.py:55 raises ValueError: too bad"),
     "prompts": ("\ninput('How many? ')\n", "asks for input ('How many? ')"),
     "exits": ("\nimport sys\nsys.exit('enough')\n", "ends itself with sys.exit (enough)"),
-    "misses a module": ("\nimport no_such_thing\n", "needs the module 'no_such_thing'"),
+    "misses a module": (
+        "\nimport no_such_thing\n",
+        "needs the module 'no_such_thing': it is neither installed (`pip install no_such_thing`)",
+    ),
 }
 
 
@@ -498,6 +490,44 @@ def test_a_program_that_takes_too_long_is_ended(observe):
     report = observe("while True:\n    pass\n", seconds=0.5)
     assert "takes too long" in report.problem
     assert report.code == 2
+
+
+def test_a_program_that_catches_everything_is_ended_all_the_same(observe):
+    text = """
+import time
+began = time.monotonic()
+while time.monotonic() - began < 60:
+    try:
+        sum(range(9999))
+    except BaseException as error:
+        if time.monotonic() - began > 3.5:
+            raise
+"""
+    report = observe(text, seconds=1)
+    assert "takes too long" in report.problem
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_program_ends_with_whoever_examines_it(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "open('ready', 'w')\nwhile True:\n    try:\n        sum(range(9999))\n    except BaseException:\n        pass\n"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-m", "lowres.app.main", "doctor", "train.py"]
+    parent = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob("tmp/*/**/ready")) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert list(tmp_path.glob("tmp/*/**/ready"))
+    parent.kill()
+    parent.wait()
+    while list(tmp_path.glob("tmp/lowres-doctor-*")) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert list(tmp_path.glob("tmp/lowres-doctor-*")) == []
 
 
 def test_a_notebook_is_a_program(observe, program):

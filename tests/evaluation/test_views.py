@@ -1,7 +1,10 @@
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
+from lowres.errors import UserError
 from lowres.evaluation import VIEWS, compute_averaged_logits
 from lowres.evaluation.views import filled, see
 from lowres.recipes import Recipe
@@ -71,6 +74,30 @@ def test_logits_are_the_weighted_mean(name, model, batches):
         torch.testing.assert_close(averaged, expected)
         torch.testing.assert_close(plain, model(images))
     assert torch.equal(labels, torch.cat([y for _, y in batches]))
+
+
+@pytest.mark.parametrize("below", [1.0, 0.5])
+def test_images_are_seen_a_batch_at_a_time(model, below):
+    alive, most = weakref.WeakSet(), 0
+
+    def batches():
+        nonlocal most
+        for n in (4, 4, 4, 2):
+            x = torch.zeros(n, 3, 6, 6)  # of which the network is unsure
+            alive.add(x)
+            most = max(most, len(alive))
+            yield x, torch.zeros(n, dtype=torch.int64)
+            del x
+
+    plain, averaged, _ = compute_averaged_logits(model, batches(), PLACEMENT, VIEWS["mirror"], below)
+    assert most <= 2
+    assert model.shown == 28
+    assert plain.shape == averaged.shape == (14, 4)
+
+
+def test_no_batch_is_no_result(model):
+    with pytest.raises(UserError, match="no images"):
+        compute_averaged_logits(model, [], PLACEMENT, VIEWS["mirror"])
 
 
 def test_a_sure_image_keeps_its_one_view(model, batches):

@@ -115,6 +115,16 @@ def test_the_table_fits_eighty_columns_and_repeats_its_head(epochs, started):
         assert ("91.00" in rows[0]) == (averaged is not None)
 
 
+def test_averages_that_not_every_epoch_has_stand_in_their_column(epochs, started):
+    run = [replace(e, average_accuracy=91.0 if e.epoch % 5 == 0 else None) for e in epochs(12)]
+    words = without_styles(tell(terminal(), started(epochs=12), run, Stopped(None, 12, "")))
+    lines = [line for line in words.splitlines() if "train loss" in line or re.match(r"\s*\d+/12 ", line)]
+    assert [i for i, line in enumerate(lines) if "train loss" in line] == [0, 5]
+    assert {len(line) for line in lines[6:]} == {len(lines[5])}
+    column = lines[5].index("average %") + len("average %")
+    assert [line[column - 5 : column] for line in lines[6:12]] == ["91.00", *[" " * 5] * 4, "91.00"]
+
+
 def test_an_exception_brings_the_cursor_back(started):
     console = terminal()
 

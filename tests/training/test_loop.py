@@ -184,6 +184,39 @@ def test_weights_thrown_out_by_the_last_step_are_not_kept(learner, plan):
         fit(thrown, one, plan(epochs=1), evaluate=nothing, keep=lambda learner, record: pytest.fail("kept"))
 
 
+def test_a_compiled_network_that_has_no_length_trains(learner, plan):
+    class Compiled(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def __len__(self):
+            raise TypeError("Network does not support len()")
+
+        def forward(self, x):
+            return self.inner(x)
+
+    plainly, compiled = learner(), learner()
+    compiled.forward = Compiled(compiled.model)
+    for one in (plainly, compiled):
+        fit(one, batches(), plan(), evaluate=nothing)
+    assert torch.equal(weights(plainly), weights(compiled))
+
+
+def test_a_run_goes_on_with_images_laid_out_otherwise(learner, plan):
+    def network():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 5))
+
+    first, second = learner(network()), learner(network().to(memory_format=torch.channels_last))
+    fit(first, batches(), plan(), evaluate=nothing)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    kernel = second.model[0].weight
+    momentum = second.optimizers[0].state[kernel]["momentum_buffer"]
+    assert momentum.stride() == kernel.stride() != first.model[0].weight.stride()
+    assert torch.equal(momentum, first.optimizers[0].state[first.model[0].weight]["momentum_buffer"])
+
+
 def test_an_empty_loader_is_refused(learner, plan):
     with pytest.raises(UserError, match="gave no batch"):
         fit(learner(), DataLoader(TensorDataset(IMAGES[:0], LABELS[:0])), plan(), evaluate=nothing)

@@ -30,6 +30,14 @@ def test_kernels_alone_decay_and_no_gate_does(gated):
     assert len(excluded) == 18  # two linear layers in each of nine squeeze-and-excite gates
 
 
+def test_the_projections_of_attention_decay():
+    attention = nn.MultiheadAttention(8, 2)
+    apart = nn.MultiheadAttention(8, 2, kdim=6, vdim=6)  # with a matrix for each
+    _, decayed, free = split_parameters(nn.ModuleList([attention, apart]), Optimizer(decay="kernels"))
+    assert sorted(p.ndim for p in decayed) == [2] * 6
+    assert {p.ndim for p in free} == {1}
+
+
 def test_he_decays_everything():
     model = create_model("resnet20", seed=0)
     _, decayed, free = split_parameters(model, Optimizer(decay="all"))

@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end = words.index("--") if "--" in words else len(words)  # what follows belongs to somebody's script
     debug = "--debug" in words[:end]
     words = [word for word in words[:end] if word != "--debug"] + words[end:]
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    ends = [one for one in ends if signal.getsignal(one) is not signal.SIG_IGN]  # `nohup` had it ignored
+    before = [signal.signal(one, _interrupt) for one in ends]
     try:
         code = _run(words)
         sys.stdout.flush()  # here, where it can still be said that it could not be written
@@ -61,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _silence()
         return 0
+    except (MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, MemoryError) or _wants_memory(error)):
+            raise
+        print(f"lowres: there is not memory enough: {(str(error).splitlines() or [''])[0]}", file=sys.stderr)
+        return 2
     except OSError as error:  # what no layer foresaw, such as a full disk behind standard output
         if debug:
             raise
@@ -68,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _silence()
         return 2
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in zip(ends, before, strict=True):
+            signal.signal(one, handler)
 
 
 def _run(words: list[str]) -> int:
@@ -108,6 +116,14 @@ def _help() -> str:
         "  lowres doctor train.py                                    why is my accuracy low?",
     ]
     return "\n".join(lines)
+
+
+def _wants_memory(error: RuntimeError) -> bool:
+    import torch  # no verb that gets here has not
+
+    from lowres.training.device import want_of_memory
+
+    return bool(want_of_memory(error, torch.device("cpu")))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

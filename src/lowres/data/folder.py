@@ -63,6 +63,11 @@ def load_folder(path: str, data_dir: Path | None = None, image_size: int = 32) -
         return Dataset(name, train, test, files, (*warnings, *more, *unused))
     held_out = round(len(train) * HELD_OUT_SHARE)
     kept, held = stratified_split(train.labels, held_out, HELD_OUT_SEED)
+    for label in sorted(set(range(len(classes))) - set(train.labels[held].tolist())):
+        raise UserError(
+            f"{root}: holding out a fifth leaves no test image of class {classes[label]!r}, of which there are "
+            f"{int((train.labels == label).sum())}: add images, or a folder test/ beside train/"
+        )
     warning = f"{root}: no test folder, so {held_out} of {len(train)} images are held out, seed {HELD_OUT_SEED}"
     return Dataset(name, train.subset(kept), train.subset(held), {"images": train_digest}, (*warnings, warning))
 
@@ -90,8 +95,12 @@ def read_image(path: Path, image_size: int) -> Array:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits, which `convert` would clip at 255
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, and nothing says which of them is white: store 8 or 16 bits")
+    if image.mode.startswith("I"):  # `convert` would clip at 255
+        pixels = np.asarray(image).clip(0, 65535)
+        deep = image.mode != "I" or pixels.max(initial=0) > 255  # 16 bits; 32 may hold 8
+        return Image.fromarray((pixels // (256 if deep else 1)).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         solid = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid).convert("RGB")

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lowres.doctor.contact import write_sheet
 from lowres.doctor.cutting import Cutter
 from lowres.doctor.executing import limit_memory, limited, printing, run
 from lowres.doctor.frames import Frames
+from lowres.doctor.paths import scratch_in
 from lowres.doctor.recorder import Recorder
 from lowres.doctor.report import Report, examine
 from lowres.doctor.sandbox import confine
@@ -61,8 +63,7 @@ def main(request_file: str) -> None:
     """Does what a request asks and writes the report beside it."""
     request = json.loads(Path(request_file).read_text(encoding="utf-8"))
     out = Path(request_file).parent
-    script, home, scratch = Path(request["script"]), Path(request["home"]), out / "scratch"
-    scratch.mkdir()
+    script, home, scratch = Path(request["script"]), Path(request["home"]), scratch_in(out)
     source, file = read(script), script.resolve()
     torch.set_num_threads(request["threads"])
     notes: list[str] = []
@@ -144,7 +145,18 @@ def _write(path: Path, report: Report) -> None:
     temporary.replace(path)
 
 
+def _end_with(parent: int, folder: Path) -> None:
+    """Ends this process, and takes its folder along, where whoever started it is gone."""
+    never = threading.Event()  # `sleep` takes no time here
+    while os.getppid() == parent:
+        never.wait(1.0)
+    # Here nothing can be removed that the program did not write.
+    remove = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
+    os.execv(sys.executable, [sys.executable, "-c", remove, str(folder)])
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with, args=(os.getppid(), Path(sys.argv[1]).parent), daemon=True).start()
     main(sys.argv[1])
     sys.stdout.flush()
     os._exit(0)  # threads and processes that the program left behind end with it

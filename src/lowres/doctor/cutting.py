@@ -7,6 +7,7 @@ over the whole horizon is seen in a second or two. `len()` of every loader stays
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -61,6 +62,7 @@ class Cutter(Recorder):
         self._stepped = False
         self._right = False
         self._zeros: list[tuple[nn.Parameter, Tensor]] = []
+        self._saved: dict[tuple[str, ...], Any] = {}
 
     def note(self, kind: str, **data: Any) -> Event:
         """Adds an event; learns from it which loaders train."""
@@ -83,6 +85,20 @@ class Cutter(Recorder):
         if key not in self._kept:
             self._kept[key] = _mapped(output, lambda tensor: tensor.detach().clone())
         return output
+
+    def written(self, write: Callable[[], Any], file: Any, keys: tuple[str, ...]) -> Any:
+        """Writes a checkpoint; of those of the epochs that are passed over, which are all alike, one for all."""
+        if not self.fast or not isinstance(file, str | os.PathLike):
+            return write()
+        if keys in self._saved:
+            with contextlib.suppress(OSError):  # of another name: it exists already, or is written after all
+                os.link(self._saved[keys], file)
+                return None
+            if os.path.exists(file):  # noqa: PTH110 - what is patched
+                return None
+        result = write()
+        self._saved[keys] = file
+        return result
 
     def batches(self, loader: DataLoader[Any], iterate: Callable[[], Iterator[Any]]) -> Iterator[Any]:
         """A few batches, cut to a few images; while epochs are passed over, one that was seen before."""

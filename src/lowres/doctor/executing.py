@@ -22,6 +22,17 @@ from lowres.doctor.source import Source
 PATIENCE = 3.0
 """How much longer than its processor time a program may take by the clock, on a machine that others use as well."""
 
+AGAIN = 2.0
+"""Seconds after which a program is ended once more."""
+PACKAGES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+}
+"""Packages whose modules have other names."""
+
 
 class Printed(io.TextIOWrapper):
     """A file that stands in for the terminal; unlike text in memory it has a descriptor and can be reconfigured."""
@@ -65,7 +76,11 @@ def _execute(source: Source, file: Path, arguments: list[str], printed: Printed)
     linecache.cache[source.path] = (len(source.text), None, source.text.splitlines(keepends=True), source.path)
     module = types.ModuleType("__main__")
     module.__file__ = str(file)
-    module.__dict__["display"] = lambda *values: None  # notebooks have it
+    if file.suffix == ".ipynb":
+        module.__dict__.update(display=lambda *values: None, get_ipython=lambda: None)
+    if (file.parent / "__init__.py").is_file():  # as `python -m package.module` does
+        module.__package__ = _package(file.parent)
+        sys.path.insert(1, str(file.parents[module.__package__.count(".") + 1]))
     sys.modules["__main__"] = module
     sys.argv = [source.path, *arguments]
     name = source.path
@@ -78,7 +93,7 @@ def _execute(source: Source, file: Path, arguments: list[str], printed: Printed)
     except SystemExit as stop:
         return _stopped(name, stop, printed), ""
     except ModuleNotFoundError as error:
-        return f"{name} needs the module {error.name!r}, which is not installed: `pip install {error.name}`", _trace()
+        return f"{name} needs the module {error.name!r}: {_wanted(file, error.name or '')}", _trace()
     except KeyboardInterrupt:
         return f"{name} took too long and was stopped", ""
     except BaseException as error:  # whatever a program may raise
@@ -89,6 +104,21 @@ def _execute(source: Source, file: Path, arguments: list[str], printed: Printed)
         )
         return f"{name}{place} raises {type(error).__name__}: {first}", _trace()
     return "", ""
+
+
+def _package(folder: Path) -> str:
+    """The name of the package that a folder is."""
+    above = folder.parent
+    return f"{_package(above)}.{folder.name}" if (above / "__init__.py").is_file() else folder.name
+
+
+def _wanted(file: Path, module: str) -> str:
+    """What to do about a module that was not found."""
+    top = module.partition(".")[0]
+    near = [one for folder in (file.parent, *file.parents[1:3]) for one in sorted(folder.glob(f"*/{top}*"))[:1]]
+    if near:
+        return f"{near[0]} is not on the search path; name its folder in PYTHONPATH"
+    return f"it is neither installed (`pip install {PACKAGES.get(top, top)}`) nor where the script looks for modules"
 
 
 def _stopped(name: str, stop: SystemExit, printed: Printed) -> str:
@@ -117,8 +147,8 @@ def limited(seconds: float) -> Iterator[None]:
 
     if hasattr(signal, "setitimer"):
         before = {kind: signal.signal(kind, end) for kind in (signal.SIGALRM, signal.SIGPROF)}
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds, AGAIN)  # a bare `except` of the program's may have caught it
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds, AGAIN)
         try:
             yield
         finally:

@@ -64,11 +64,16 @@ def examine_log(path: Path, classes: int = 10) -> Report:
     count = len([one for one in findings if one.grade != "note"])
     said = f"{count} fault{'s' if count != 1 else ''} found in {log.epochs} epochs" if count else "nothing wrong found"
     seen = {
-        name: {"first": values[0], "last": values[-1], "best": _best(name, values)}
+        name: {"first": _finite(values[0]), "last": _finite(values[-1]), "best": _finite(_best(name, values))}
         for name, values in log.columns.items()
     }
     notes = ("a log alone: the network, the data and the loop were not seen",)
     return Report(str(path), said, tuple(findings), {}, {"epochs": log.epochs, "columns": seen}, notes)
+
+
+def _finite(value: float) -> float | str:
+    """A number that JSON knows; "nan" and "inf" as words."""
+    return value if math.isfinite(value) else str(value)
 
 
 def _best(name: str, values: list[float]) -> float:

@@ -10,6 +10,8 @@ from pathlib import Path
 from lowres.errors import UserError
 
 MAGIC = re.compile(r"^\s*(?:[%!?]|[\w.]+\?\??\s*$)")
+ASSIGNED = re.compile(r"^(\s*[\w., ]+=\s*)([%!].*)$")
+"""`files = !ls data`: what a command said, given to a name."""
 
 
 def notebook(path: Path, text: str) -> str:
@@ -47,6 +49,9 @@ def _without_magics(cell: str) -> str:
         elif not begun and MAGIC.match(line):
             indent = line[: len(line) - len(line.lstrip())]
             plain.append(f"{indent}pass  # {line.strip()}")
+        elif not begun and (given := ASSIGNED.match(line)):
+            indent = line[: len(line) - len(line.lstrip())]
+            plain.append(f"{given[1]}[]  # {given[2]}")
         else:
             plain.append(line)
             begun.append(line)

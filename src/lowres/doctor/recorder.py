@@ -80,6 +80,10 @@ class Recorder:
         """The batches of a loader; see `cutting`."""
         return iterate()
 
+    def written(self, write: Callable[[], Any], file: Any, keys: tuple[str, ...]) -> Any:
+        """What `torch.save` gives back, of a checkpoint with some keys."""
+        return write()
+
     # Patches.
 
     def patch(self, home: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -278,9 +282,9 @@ class Recorder:
             self._open.remove(key)
 
     def _load_state_dict(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def load(module: nn.Module, state: Any, strict: bool = True, **kwargs: Any) -> Any:
+        def load(module: nn.Module, state_dict: Any, strict: bool = True, *args: Any, **kwargs: Any) -> Any:
             before = fingerprint(module)
-            result = original(module, state, strict=strict, **kwargs)
+            result = original(module, state_dict, strict, *args, **kwargs)
             if not self._depth and self.frames.where() is not None:
                 missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
                 self.note(
@@ -297,10 +301,10 @@ class Recorder:
         return load
 
     def _save(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def save(value: Any, *args: Any, **kwargs: Any) -> Any:
-            keys = [str(key) for key in value] if isinstance(value, dict) else []
+        def save(obj: Any, f: Any, *args: Any, **kwargs: Any) -> Any:
+            keys = [str(key) for key in obj] if isinstance(obj, dict) else []
             self.note("save", keys=keys[:50])
-            return original(value, *args, **kwargs)
+            return self.written(lambda: original(obj, f, *args, **kwargs), f, tuple(keys))
 
         return save
 

@@ -1,8 +1,4 @@
-"""Keeps the observed program from the user's files, the network, the keyboard, other processes and the GPU.
-
-What it reads below the current folder comes from the user's, what it writes goes to a scratch folder, which is the
-current folder while it runs.
-"""
+"""Keeps the observed program from the user's files, the network, the keyboard, other processes and the GPU."""
 
 import builtins
 import io
@@ -10,8 +6,11 @@ import multiprocessing
 import os
 import shutil
 import socket
+import subprocess
 import sys
+import tarfile
 import tempfile
+import threading
 import time
 import types
 import warnings
@@ -23,8 +22,11 @@ from typing import Any
 import torch
 import torch.distributed
 import torch.multiprocessing
+import torchvision.io
 from torch import Tensor, nn
 
+from lowres.doctor.commands import TERMINAL, Commands
+from lowres.doctor.paths import TEMPORARY, Files
 from lowres.doctor.recorder import Recorder
 
 FACTORIES = (
@@ -41,13 +43,6 @@ FACTORIES = (
     "randperm",
     "linspace",
 )
-TERMINAL = (80, 24)
-"""Columns and lines of the terminal that there is none of."""
-
-
-READ = 1_000
-"""Files, of those that the program reads, that are remembered."""
-LIBRARIES = tuple(f"{one}{os.sep}" for one in {sys.prefix, sys.base_prefix})
 
 
 class Asked(BaseException):
@@ -58,27 +53,37 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     """Sets up the sandbox until the recorder is left; the current folder and the search path stay changed.
 
     Returns:
-        Where the names of the user's files will be that are opened to be read, the first `READ` of them.
+        Where the names of the user's files will be that are opened to be read, the first thousand of them.
     """
     os.chdir(scratch)
     sys.path.insert(0, str(home))
     sys.dont_write_bytecode = True
-    temporary = scratch / ".tmp"  # `tempfile` tries its folder out by writing there, past `open`
+    temporary = scratch / TEMPORARY  # `tempfile` tries its folder out by writing there, past `open`
     temporary.mkdir(exist_ok=True)
     tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
-    files = _Files(home, scratch, notes)
-    for module in (builtins, io):
-        recorder.patch(module, "open", files.open)
-    for name in ("stat", "lstat", "readlink", "access", "listdir", "scandir", "chdir"):
+    files = Files(home, scratch, notes)
+    for module, name in ((builtins, "open"), (io, "open"), (tarfile, "bltn_open")):
+        recorder.patch(module, name, files.open)
+    recorder.patch(os, "open", files.opening)
+    for name in ("stat", "lstat", "readlink", "access", "chdir"):
         recorder.patch(os, name, files.reading)
-    for name in ("remove", "unlink", "rmdir", "rename", "replace", "chmod", "utime"):
+    recorder.patch(os, "listdir", files.listing)
+    recorder.patch(os, "scandir", files.scanning)
+    for name in ("remove", "unlink", "rmdir", "rename", "replace", "chmod", "utime", "truncate"):
         recorder.patch(os, name, files.changing)
     for name in ("mkdir", "makedirs"):
         recorder.patch(os, name, files.making)
+    for name in ("symlink", "link"):
+        recorder.patch(os, name, files.linking)
     recorder.patch(shutil, "rmtree", files.changing)
     recorder.patch(torch, "save", files.saving)
     recorder.patch(torch, "load", files.loading)
-    recorder.patch(os, "popen", _popen)
+    recorder.patch(torchvision.io.image, "read_file", files.reading)  # their code in C++ opens it itself
+    recorder.patch(sys, "path_hooks", lambda original: [files.finder, *original])  # imports do not ask `os`
+    commands = Commands(home, notes)
+    recorder.patch(os, "system", commands.system)
+    recorder.patch(os, "popen", commands.popen)
+    recorder.patch(subprocess.Popen, "__init__", commands.start)
     recorder.patch(os, "get_terminal_size", lambda original: lambda *args: os.terminal_size(TERMINAL))
     recorder.patch(torch.multiprocessing, "spawn", lambda original: _spawn)
     recorder.patch(torch.multiprocessing, "start_processes", lambda original: _spawn)
@@ -86,161 +91,16 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     if torch.distributed.is_available():
         recorder.patch(torch.distributed, "init_process_group", _alone)
     recorder.patch(builtins, "input", lambda original: _ask)
-    recorder.patch(time, "sleep", lambda original: lambda seconds: None)
-    recorder.patch(socket.socket, "connect", lambda original: _no_network)
+    recorder.patch(time, "sleep", _sleep)
+    recorder.patch(socket.socket, "connect", _connect)
     recorder.patch(torch, "compile", lambda original: _compile)
     if not torch.cuda.is_available():
         _without_cuda(recorder)
     return files.read
 
 
-def at_home(path: Path, home: Path) -> Path:
-    """Where a path of the program's leads: into the user's folder, for which the scratch folder stands."""
-    here = Path.cwd()
-    place = here / path
-    if here.is_relative_to(home) or not place.is_relative_to(here):  # the program went there, or said where
-        return place
-    return home / place.relative_to(here)
-
-
-class _Files:
-    """Where the program's paths lead."""
-
-    def __init__(self, home: Path, scratch: Path, notes: list[str]) -> None:
-        self._home, self._scratch, self._notes = str(home), str(scratch.resolve()), notes
-        self._stat, self._mkdir = os.stat, os.mkdir
-        self._temporary = (self._scratch + os.sep, os.devnull, "/dev/", "/proc/", "/sys/")
-        self._moved: dict[str, str] = {}
-        self.read: set[str] = set()
-
-    def _own(self, place: str) -> bool:
-        """Whether a path is free to be written."""
-        return (place + os.sep).startswith(self._temporary)
-
-    def _exists(self, path: Any) -> bool:
-        try:
-            self._stat(path)
-        except OSError:
-            return False
-        return True
-
-    def _make(self, folder: str) -> None:
-        if not self._exists(folder):
-            self._make(os.path.dirname(folder))  # noqa: PTH120
-            self._mkdir(folder)
-
-    def _readable(self, path: Any) -> Any:
-        """Where to read from: what the program wrote aside, its own file, or the user's of that name."""
-        if isinstance(path, int) or path is None or not os.fspath(path):
-            return path
-        place = _absolute(path)
-        if place in self._moved:
-            return self._moved[place]
-        # A program that asks for the current folder learns of the scratch folder, and of the one that it is in.
-        if not place.startswith(os.path.dirname(self._scratch) + os.sep) or self._exists(path):  # noqa: PTH120
-            return path
-        return os.path.normpath(os.path.join(self._home, os.path.relpath(place, self._scratch)))  # noqa: PTH118
-
-    def _writable(self, path: Any) -> Any:
-        """The path itself within the scratch folder; a place aside for any other."""
-        if isinstance(path, int):
-            return path
-        place = _absolute(path)
-        if self._own(place):
-            folder = os.path.dirname(place)  # noqa: PTH120
-            if not self._exists(folder) and self._exists(self._readable(folder)):
-                self._make(folder)  # the user has it, so the program need not make it
-            return path
-        if place not in self._moved:
-            aside = os.path.join(self._scratch, "elsewhere", place.lstrip("/\\").replace(":", ""))  # noqa: PTH118
-            self._make(os.path.dirname(aside))  # noqa: PTH120
-            self._moved[place] = aside
-        return self._moved[place]
-
-    def _remember(self, place: str) -> None:
-        if not self._own(place) and not place.startswith(LIBRARIES):
-            self.read.add(place)
-
-    def open(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            writes = any(letter in mode for letter in "wax+")
-            place = self._writable(file) if writes else self._readable(file)
-            if not writes and isinstance(place, str | os.PathLike) and len(self.read) < READ:
-                self._remember(_absolute(place))
-            return original(place, mode, *args, **kwargs)
-
-        return opened
-
-    def reading(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def read(path: Any = ".", *args: Any, **kwargs: Any) -> Any:
-            return original(path if kwargs.get("dir_fd") is not None else self._readable(path), *args, **kwargs)
-
-        return read
-
-    def changing(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def change(path: Any, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(path, int) or kwargs.get("dir_fd") is not None:
-                return original(path, *args, **kwargs)
-            place, theirs = _absolute(path), self._readable(path)
-            if place not in self._moved and (not self._own(place) or (theirs != path and self._exists(theirs))):
-                self._notes.append(
-                    f"{original.__name__}({os.fspath(path)!r}) outside of the scratch folder was left undone"
-                )
-                return None
-            if args and original.__name__ in ("rename", "replace"):
-                args = (self._writable(args[0]), *args[1:])  # the other end may be a file of the user's
-            result = original(self._moved.get(place, path), *args, **kwargs)
-            if place in self._moved and not self._exists(theirs):
-                del self._moved[place]
-            return result
-
-        return change
-
-    def making(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def make(path: Any, *args: Any, **kwargs: Any) -> Any:
-            theirs = path if kwargs.get("dir_fd") is not None else self._readable(path)
-            if not self._exists(theirs):
-                theirs = self._writable(path)
-            return original(theirs, *args, **kwargs)
-
-        return make
-
-    def saving(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def save(value: Any, file: Any, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(file, str | os.PathLike):
-                file = self._writable(file)
-            return original(value, file, *args, **kwargs)
-
-        return save
-
-    def loading(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def load(file: Any, *args: Any, **kwargs: Any) -> Any:
-            own = isinstance(file, str | os.PathLike) and self._wrote(_absolute(file))
-            kwargs["weights_only"] = kwargs.get("weights_only", True) or not own  # its own files are as it wrote them
-            kwargs["map_location"] = "cpu"
-            return original(file, **kwargs)
-
-        return load
-
-    def _wrote(self, place: str) -> bool:
-        return place in self._moved or (place.startswith(self._scratch + os.sep) and self._exists(place))
-
-
-def _absolute(path: Any) -> str:
-    return str(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - must not touch the disk
-
-
 def _ask(prompt: Any = "") -> str:
     raise Asked(str(prompt))
-
-
-def _popen(original: Callable[..., Any]) -> Callable[..., Any]:
-    def popen(command: str, *args: Any, **kwargs: Any) -> Any:
-        if command.split() == ["stty", "size"]:  # the keyboard's terminal, which is not there
-            return io.StringIO("{1} {0}\n".format(*TERMINAL))
-        return original(command, *args, **kwargs)
-
-    return popen
 
 
 def _spawn(
@@ -271,8 +131,21 @@ def _start(original: Callable[..., Any]) -> Callable[..., Any]:
     return start
 
 
-def _no_network(*args: Any, **kwargs: Any) -> Any:
-    raise OSError("no network while the doctor looks")
+def _sleep(original: Callable[..., Any]) -> Callable[..., Any]:
+    def sleep(seconds: float) -> None:
+        if threading.current_thread() is not threading.main_thread():  # it would spin
+            original(seconds)
+
+    return sleep
+
+
+def _connect(original: Callable[..., Any]) -> Callable[..., Any]:
+    def connect(item: socket.socket, address: Any) -> Any:
+        if item.family != getattr(socket, "AF_UNIX", None):  # which stays on this machine
+            raise OSError("no network while the doctor looks")
+        return original(item, address)
+
+    return connect
 
 
 def _compile(model: Any = None, **kwargs: Any) -> Any:

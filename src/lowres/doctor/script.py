@@ -17,6 +17,8 @@ from lowres.errors import UserError
 GRACE = 180.0
 """Seconds by the clock that imports and probes have beyond the program's own time."""
 
+MOST_THREADS = 8
+
 
 def examine_script(
     script: Path,
@@ -64,15 +66,24 @@ def examine_script(
         "data_dir": str(data_dir.expanduser().resolve()) if data_dir else None,
         "seconds": seconds,
         "memory": memory,
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
+        "threads": _threads(),
         "sheet": str(sheet.expanduser().resolve()) if sheet else None,
     }
     report = _observe(request | {"images": 16})
     if report.traceback and " raises " in report.problem:
         # A program may rely on whole batches; then it gets them.
         whole = _observe(request | {"images": 0})
-        report = report if whole.traceback else whole
+        report = report if whole.traceback or (report.findings and not whole.seen) else whole
     return report
+
+
+def _threads() -> int:
+    """As many as there are cores for this process; of many, few: batches are small."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if asked.isdecimal():
+        return max(1, int(asked))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_THREADS, cores)
 
 
 def _observe(request: dict[str, object]) -> Report:

@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from lowres.doctor.paths import at_home
 from lowres.doctor.pipeline import Pipeline
-from lowres.doctor.sandbox import at_home
 from lowres.doctor.setup import Setup
 from lowres.doctor.shapes import shape_of
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.model_zoo
 from torch import nn
 
 from lowres.data import Dataset as Data
 from lowres.data import load_dataset
+from lowres.doctor.paths import at_home
 from lowres.doctor.recorder import Recorder
-from lowres.doctor.sandbox import at_home
 from lowres.errors import UserError
 
 SHAPES = {
@@ -64,7 +65,8 @@ class Kitchen:
         for name in ("MNIST", "SVHN", "STL10"):
             recorder.patch(getattr(datasets, name), "__init__", self._other)
         recorder.patch(_api.WeightsEnum, "get_state_dict", lambda original: _method(self._weights))
-        recorder.patch(torch.hub, "load_state_dict_from_url", lambda original: self._weights_from_url)
+        for module, name in ((torch.hub, "load_state_dict_from_url"), (torch.utils.model_zoo, "load_url")):
+            recorder.patch(module, name, lambda original: self._weights_from_url)
         recorder.patch(nn.Module, "load_state_dict", self._load)
         try:
             from timm.models import _builder
@@ -163,12 +165,12 @@ class Kitchen:
         return state
 
     def _load(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def load(module: nn.Module, state: Any, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(state, StandIn):
-                self.pretrained[id(module)] = state.name
-                if not state:
+        def load(module: nn.Module, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(state_dict, StandIn):
+                self.pretrained[id(module)] = state_dict.name
+                if not state_dict:
                     return nn.modules.module._IncompatibleKeys([], [])
-            return original(module, state, *args, **kwargs)
+            return original(module, state_dict, *args, **kwargs)
 
         return load
 

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -89,11 +90,17 @@ def _lowres(name: str, classes: int) -> nn.Module:
 
 
 def _callable(home: str, name: str) -> Any:
+    whole = f"{home}:{name}"
+    if home.endswith(".py") or not home.replace(".", "_").isidentifier():
+        example = f"{Path(home).stem or 'mymodule'}:{name or 'build'}"
+        raise UserError(f"{whole}: name a module and a function or class in it, such as {example}")
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does
     try:
         module = importlib.import_module(home)
     except ModuleNotFoundError as error:
-        raise UserError(f"{home}:{name}: there is no module {error.name!r} here or among those installed") from None
+        raise UserError(f"{whole}: there is no module {error.name!r} here or among those installed") from None
+    except (Exception, SystemExit) as error:  # whatever the user's module does
+        raise UserError(f"{whole}: importing {home} raises {_said(error)}") from None
     finally:
         sys.path.pop(0)
     maker: Callable[[], Any] | None = getattr(module, name, None)
@@ -103,4 +110,10 @@ def _callable(home: str, name: str) -> Any:
     try:
         return maker()
     except TypeError as error:
-        raise UserError(f"{home}:{name}() cannot be called without arguments: {error}") from None
+        raise UserError(f"{whole}() cannot be called without arguments: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{whole}() raises {_said(error)}") from None
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lowres.errors import UserError
 from lowres.evaluation.scores import compute_logits
 from lowres.training.device import Placement
 
@@ -68,20 +69,44 @@ def compute_averaged_logits(
     Raises:
         UserError: There is no batch.
     """
-    batches = list(batches)
-    plain, labels = compute_logits(model, batches, placement)
-    images = torch.cat([x for x, _ in batches])
-    unsure = plain.softmax(1).amax(1) < below if below < 1 else torch.ones_like(labels, dtype=torch.bool)
-    chosen, theirs = images[unsure.to(images.device)], labels[unsure]
-    averaged = plain.clone()
-    if len(chosen):
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    left: list[Tensor] = []  # images that the network is unsure of
+    size = 0
+    for x, y in batches:  # no more of them at a time: at 224 pixels 10,000 images are 6 GB
+        size = size or len(x)
+        plain, labels = compute_logits(model, [(x, y)], placement)
+        if below < 1:
+            left.append(x[(plain.softmax(1).amax(1) < below).to(x.device)])
+            averaged = plain.clone()
+        else:
+            averaged = _averaged(model, x, plain, placement, views, size)
+        found.append((plain, averaged, labels))
+    if not found:
+        raise UserError("there are no images to evaluate on")
+    plain, averaged, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    if below < 1:
         # All unsure images together, so that the batches are full ones again.
-        size = len(batches[0][0])
-        if chosen.device.type == "cuda":  # where cuDNN would search anew for the size of what is left over
-            chosen = filled(chosen, size)
-        total = plain[unsure] * views[0][1]
-        for view, weight in views[1:]:
-            seen = zip((see(part, view) for part in chosen.split(size)), theirs.split(size), strict=True)
-            total += compute_logits(model, seen, placement)[0][: len(theirs)] * weight
-        averaged[unsure] = total
+        unsure = plain.softmax(1).amax(1) < below
+        chosen = torch.cat(left)
+        if len(chosen):
+            averaged[unsure] = _averaged(model, chosen, plain[unsure], placement, views, size)
     return plain, averaged, labels
+
+
+def _averaged(
+    model: nn.Module,
+    images: Tensor,
+    plain: Tensor,
+    placement: Placement,
+    views: Sequence[tuple[View, float]],
+    size: int,
+) -> Tensor:
+    """Logits averaged over the views, of images whose logits of the first view are known, in batches of a size."""
+    if images.device.type == "cuda":  # where cuDNN would search anew for the size of what is left over
+        images = filled(images, size)
+    total = plain * views[0][1]
+    nothing = torch.zeros(len(images), dtype=torch.int64)
+    for view, weight in views[1:]:
+        seen = zip((see(part, view) for part in images.split(size)), nothing.split(size), strict=True)
+        total += compute_logits(model, seen, placement)[0][: len(plain)] * weight
+    return total

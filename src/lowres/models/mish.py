@@ -22,7 +22,8 @@ class Mish(nn.Module):
         if torch.is_grad_enabled() and x.requires_grad:
             y: Tensor = _Mish.apply(x)
             return y
-        return _parts(x)[0].mul_(x)
+        wide = x.float() if x.itemsize < 4 else x
+        return _parts(wide)[0].mul_(wide).to(x.dtype)
 
 
 def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,11 +39,12 @@ class _Mish(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        t, s, d = _parts(x)
+        wide = x.float() if x.itemsize < 4 else x  # 1 - s cancels in 16 bits
+        t, s, d = _parts(wide)
         # The slope is t + 4 x s d / (1 + d)^2.
-        s.mul_(x).mul_(d)
-        ctx.save_for_backward(torch.addcdiv(t, s, d.add_(1).square_(), value=4))
-        return t.mul_(x)
+        s.mul_(wide).mul_(d)
+        ctx.save_for_backward(torch.addcdiv(t, s, d.add_(1).square_(), value=4).to(x.dtype))
+        return t.mul_(wide).to(x.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -47,6 +47,7 @@ class Console:
         self._pace = _Pace(0, 0)
         self._epochs = 0
         self._rows = 0
+        self._averages = False
 
     def __call__(self, event: Event) -> None:
         """Prints what the event tells."""
@@ -87,7 +88,7 @@ class Console:
     def _start(self, event: Started) -> None:
         self.close()
         self._pace = _Pace(event.epochs, event.epoch)
-        self._epochs, self._rows = event.epochs, 0
+        self._epochs, self._rows, self._averages = event.epochs, 0, False
         goes_on = f", goes on after epoch {event.epoch}" if event.epoch else ""
         folder = f", in {event.run}" if event.run else ""
         self._print(
@@ -106,10 +107,12 @@ class Console:
         if self._bars is None:
             self._print(_sentence(event, self._epochs, self._pace.left()))
             return
+        if event.average_accuracy is not None and not self._averages:  # not each epoch has one: a column more
+            self._averages, self._rows = True, 0
         if self._rows % _HEADER_EVERY == 0:
-            self._print((_header(event), "dim"))
+            self._print((_header(event, self._averages), "dim"))
         self._rows += 1
-        self._print(*_row(event, self._epochs))
+        self._print(*_row(event, self._epochs, self._averages))
         self._bars.epoch(event, self._pace.left())
 
     def _finish(self, event: Finished) -> None:
@@ -201,21 +204,22 @@ class _Pace:
         return (self._seconds + self._spent) / made * (self._epochs - self._done) if made > 0 else None
 
 
-def _header(event: EpochDone) -> str:
+def _header(event: EpochDone, averages: bool) -> str:
     """The table's head; with `_row`, it fits 80 columns."""
     name = event.evaluated_on[:_NAME]
-    averaged = "" if event.average_accuracy is None else f"  {'average %':>9}"
+    averaged = f"  {'average %':>9}" if averages else ""
     return (
         f"{'epoch':>7}  {'train loss':>10}  {'train %':>7}  {name + ' loss':>9}  {name + ' %':>6}{averaged}"
         f"  {'rate':>8}  {'seconds':>7}"
     )
 
 
-def _row(event: EpochDone, epochs: int) -> tuple[str | tuple[str, str], ...]:
+def _row(event: EpochDone, epochs: int, averages: bool) -> tuple[str | tuple[str, str], ...]:
     name = event.evaluated_on[:_NAME]
     loss = "" if event.loss is None else f"{event.loss:.4f}"
     accuracy = "" if event.accuracy is None else f"{event.accuracy:.2f}"
-    averaged = "" if event.average_accuracy is None else f"  {event.average_accuracy:>9.2f}"
+    average = "" if event.average_accuracy is None else f"{event.average_accuracy:.2f}"
+    averaged = f"  {average:>9}" if averages else ""
     return (
         f"{f'{event.epoch}/{epochs}':>7}  ",
         (f"{event.train_loss:>10.4f}  {event.train_accuracy:>7.2f}", "dim"),

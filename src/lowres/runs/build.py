@@ -19,7 +19,7 @@ from lowres.recipes import Recipe
 from lowres.runs.network import constants, recipe_network, shrinks_beyond_a_pixel
 from lowres.runs.probe import Features, Probe, freeze
 from lowres.training.averaging import ema
-from lowres.training.device import Placement
+from lowres.training.device import Placement, want_of_memory
 from lowres.training.loop import Learner, Plan
 from lowres.training.optimizers import build_optimizers, paces
 from lowres.training.schedules import factor
@@ -141,6 +141,7 @@ def build(
     if len(mean) != channels or len(std) != channels:
         raise UserError(f"mean has {len(mean)} and std {len(std)} figures, but the images have {channels} channels")
     model = recipe_network(recipe, classes=len(train.classes), channels=channels, load=not resumed, gradients=gradients)
+    _takes(model, recipe.image_size, channels)
     fresh, preparation = not (resumed or recipe.weights), 0.0
     if fresh and any(isinstance(layer, Whitening) for layer in model.modules()):
         started = time.perf_counter()
@@ -211,6 +212,28 @@ def score_as_asked(
     plain, averaged, labels = compute_averaged_logits(model, batches, placement, views, recipe.tta_below)
     without = score(plain, labels, classes).accuracy
     return dataclasses.replace(score(averaged, labels, classes), tta=recipe.tta, accuracy_without_tta=without)
+
+
+def _takes(model: nn.Module, size: int, channels: int) -> None:
+    """Passes one image through.
+
+    Raises:
+        UserError: The network does not take such images.
+    """
+    try:
+        compute_logits(
+            model,
+            [(torch.zeros(1, channels, size, size), torch.zeros(1))],
+            Placement(torch.device("cpu"), "fp32", False),
+        )
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
+        if isinstance(error, RuntimeError) and want_of_memory(error, torch.device("cpu")):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"the network does not take {channels}x{size}x{size} images ({reason}): an ImageNet network may do so with "
+            "--adapt or --upsample 224, others with another --image-size"
+        ) from None
 
 
 def _sound(recipe: Recipe, model: nn.Module, channels: int, placement: Placement) -> Placement:

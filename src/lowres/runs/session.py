@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from lowres import recipes
@@ -76,7 +77,8 @@ def train(
     if data_dir is None and begun is not None:
         data_dir = begun.manifest.get("data", {}).get("dir")
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
-    dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
+    with memory_told(torch.device("cpu")):  # images are kept whole
+        dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
     with undisturbed(placement.device, deterministic=recipe.deterministic):  # training reseeds every epoch
         constants, state = None, None
         if begun is not None:
@@ -164,6 +166,10 @@ class _Session:
             self._stop("failed", str(error))
             raise
         except RuntimeError as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                reason = f"the network cannot be compiled here ({str(error).splitlines()[0]})"
+                self._stop("failed", reason)
+                raise UserError(f"{reason}: train without --compile") from None
             reason = want_of_memory(error, built.placement.device)
             if not reason:
                 raise

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from lowres.errors import UserError
@@ -95,6 +96,7 @@ class Learner:
         self.model.load_state_dict(versioned(self.model, state["model"]))
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+            _lay_out(optimizer)
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         if state["scaler"]:
@@ -105,6 +107,17 @@ class Learner:
     def final(self) -> nn.Module:
         """The network that is evaluated in the end and kept: the averaged one where there is one."""
         return self.model if self.average is None else self.average.module
+
+
+def _lay_out(optimizer: Optimizer) -> None:
+    """Gives momenta the memory layout of their parameters: fused steps read both in one order.
+
+    They have another where a run goes on whose device wants images laid out otherwise.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def fit(
@@ -182,7 +195,7 @@ def train_epoch(learner: Learner, batches: Loader, plan: Plan, emit: Observer) -
         Diverged: The loss or a weight is not finite.
     """
     model, optimizers, scaler = learner.model, learner.optimizers, learner.scaler
-    forward = learner.forward or model
+    forward = model if learner.forward is None else learner.forward  # a compiled network has no truth value
     placement = plan.placement
     steps = len(batches)
     first = learner.epoch * steps

@@ -103,6 +103,10 @@ def split_parameters(model: nn.Module, spec: Optimizer) -> tuple[list[Tensor], l
     kernels = {
         id(module.weight) for module in model.modules() if isinstance(module, nn.modules.conv._ConvNd | nn.Linear)
     }
+    for module in model.modules():
+        if isinstance(module, nn.MultiheadAttention):  # whose projections are bare matrices
+            projections = (module.in_proj_weight, module.q_proj_weight, module.k_proj_weight, module.v_proj_weight)
+            kernels |= {id(one) for one in projections if one is not None}
     gates = {id(p) for module in model.modules() if isinstance(module, SqueezeExcite) for p in module.parameters()}
     convolutions = [m.weight for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)]
     hidden = {id(w) for w in convolutions[1:]} - gates if spec.name == "muon" else set()

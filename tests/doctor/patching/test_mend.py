@@ -1,6 +1,8 @@
 """Fixes of several findings in one file: what goes together, what does not, and what is said of it."""
 
 import json
+import shutil
+import subprocess
 
 import pytest
 
@@ -150,8 +152,20 @@ def test_files_keep_their_encoding_and_line_ends(tmp_path, start, end):
     text = start + CODE.replace("lr=0.1)  # the rate", "lr=0.1, momentum=0.9)  # the rate  # lowres TR502").encode()
     assert path.read_bytes() == text.replace(b"\n", end.encode())
     assert script.read_bytes() == before
-    diff = (tmp_path / "train.fixed.diff").read_text()
-    assert diff.startswith("--- train.py\n+++ train.fixed.py\n@@ -1,5 +1,5 @@\n")
+    diff = (tmp_path / "train.fixed.diff").read_bytes()
+    assert diff.startswith(b"--- train.py\t\n+++ train.fixed.py\t\n@@ -1,5 +1,5 @@\n")
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="needs the command patch")
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", ["", "x = 1"])
+def test_the_diff_is_taken_by_patch(tmp_path, end, last):
+    script = tmp_path / "my train.py"
+    script.write_bytes((CODE + "# a form feed \f within\n" + last).replace("\n", end).encode())
+    write_mended(script, momentum(script), mended_path(script))
+    with (tmp_path / "my train.fixed.diff").open("rb") as diff:
+        subprocess.run(["patch", "--quiet"], cwd=tmp_path, stdin=diff, check=True)
+    assert script.read_bytes() == (tmp_path / "my train.fixed.py").read_bytes()
 
 
 def test_what_is_not_ours_is_not_overwritten(tmp_path):

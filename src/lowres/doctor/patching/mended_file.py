@@ -73,7 +73,7 @@ def write_mended(
     ends = "\r\n" if b"\r\n" in raw else "\n"
     content = (BOM if raw.startswith(BOM) else b"") + text.replace("\n", ends).encode()
     with writable(path):
-        for file, written in ((path, content), (diff_path(path), _diff(script, path, source.text, mended.text))):
+        for file, written in ((path, content), (diff_path(path), _diff(script, path, source.text, mended.text, ends))):
             with atomic(file) as temporary:
                 temporary.write_bytes(written)
     return mended
@@ -97,9 +97,17 @@ def diff_path(path: Path) -> Path:
     return path.with_suffix(".diff")
 
 
-def _diff(script: Path, path: Path, before: str, after: str) -> bytes:
-    """A unified diff that `patch` takes; of a notebook, of its code cells one after the other."""
-    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), script.name, path.name)
+def _diff(script: Path, path: Path, before: str, after: str, ends: str) -> bytes:
+    """A unified diff that `patch` takes; of a notebook, of its code cells one after the other.
+
+    Its lines end as the script's do, and names end in a tab, so that they may have blanks.
+    """
+
+    def lines_of(text: str) -> list[str]:
+        *whole, last = text.split("\n")
+        return [line + ends for line in whole] + ([last] if last else [])
+
+    lines = difflib.unified_diff(lines_of(before), lines_of(after), f"{script.name}\t", f"{path.name}\t")
     ended = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
     return "".join(ended).encode()
 

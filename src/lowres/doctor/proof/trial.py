@@ -22,6 +22,7 @@ import torch
 
 from lowres.doctor.executing import limit_memory, limited, printing, run
 from lowres.doctor.frames import Frames
+from lowres.doctor.paths import scratch_in
 from lowres.doctor.proof.draws import seed_everything
 from lowres.doctor.proof.follower import Follower
 from lowres.doctor.proof.loaders import Cutter
@@ -42,8 +43,7 @@ def main(request_file: str, loaded: dict[str, Any] | None = None) -> None:
     began = time.perf_counter()
     request = json.loads(Path(request_file).read_text(encoding="utf-8"))
     out = Path(request_file).parent
-    script, home, scratch = Path(request["script"]), Path(request["home"]), out / "scratch"
-    scratch.mkdir()
+    script, home, scratch = Path(request["script"]), Path(request["home"]), scratch_in(out)
     file = script.resolve()
     source = Source(str(script), request["source"])
     torch.set_num_threads(request["threads"])
