@@ -3,52 +3,68 @@
     python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json
     python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json --write src/lowres/doctor/costs.json
 
-An operator's cost is the mean over its programs, in points of the short trainings; a code's the median over the
-operators that it names. The test calibrates on one half of the operators, in order of their names by turns, and
-correlates ranks on the other (Spearman), an operator a point, both ways round. There, a fault is expected to cost the
-mean of what its likes cost in the first half (those of its code; if there are none, of its kind) and of the report's
-own figure, brought to the scale of the short trainings. Beside it stands that figure alone. The test is made of all
-kinds of faults, and of those alone that short trainings can judge: augmentation, decay, schedules and other kinds that
-work late say little there. The table that is written has only the latter, of all operators.
+An operator's cost is the share that a fault takes of the accuracy above chance, the mean over its programs. A short
+training says which faults cost more than others, not how many points they cost in the end, so measured costs are
+brought to the scale of what reports expect: by one factor, with which the sums over all faults are equal. A fault is
+then expected to cost the mean of the report's figure and of what its likes were measured to cost: those of its code,
+or if there are none, of its kind.
+
+The test calibrates on one half of the operators, in order of their names by turns, and correlates ranks on the other
+(Spearman), an operator a point, both ways round; beside it stands the report's figure alone. It is made of all kinds of
+faults, and of those alone that short trainings can judge: augmentation, decay, schedules and other kinds that work late
+say little there, and faults that mislead about the figure take nothing from it. The table that is written has only the
+latter, of all operators.
 """
 
 import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from scipy import stats
 
+import lowres.doctor.checks  # noqa: F401 - its modules register themselves
+from lowres.doctor import CHECKS
 from lowres.doctor.proof.verdicts import REGULARISING, SCHEDULES
+from lowres.doctor.report import REPORTING
 
 Row = Mapping[str, Any]
+CHANCE = 10.0
+"""Accuracy, in percent, of a network that has learned nothing of ten classes."""
 
 
 def operators(rows: Sequence[Row]) -> list[Row]:
-    """One row an operator: its first program's, with the mean cost over its programs."""
+    """One row an operator: its first program's, with the mean share over its programs, in percent."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row["operator"], []).append(row)
-    return [{**own[0], "points": fmean(one["cost"]["mean"] for one in own)} for _, own in sorted(found.items())]
+    return [{**own[0], "share": fmean(map(share, own))} for _, own in sorted(found.items())]
 
 
-def fit(rows: Sequence[Row]) -> dict[str, float]:
-    """Points by code: the median of the costs of all operators that it names."""
-    costs: dict[str, list[float]] = {}
-    for row in rows:
-        if row["code"]:
-            costs.setdefault(row["code"], []).append(row["points"])
-    return {code: round(max(0.0, median(values)), 2) for code, values in sorted(costs.items())}
+def share(row: Row) -> float:
+    """What a fault takes of the accuracy above chance, in percent."""
+    return 100 * float(row["cost"]["mean"] / max(1.0, row["clean"] - CHANCE))
+
+
+def scale_of(known: Sequence[Row]) -> float:
+    """Points that reports expect for each percent that was measured."""
+    return sum(one["expected"] for one in known) / max(1.0, sum(one["share"] for one in known))
 
 
 def calibrated(known: Sequence[Row], row: Row) -> float:
-    """What a fault is expected to cost in a short training, by the report and by others that were measured."""
-    scale = sum(one["points"] for one in known) / sum(one["expected"] for one in known)
-    likes = [one["points"] for one in known if one["code"] == row["code"]]
-    likes = likes or [one["points"] for one in known if one["kind"] == row["kind"]]
-    return fmean([scale * row["expected"], *likes])
+    """Points that a fault is expected to cost, by the report and by others that were measured."""
+    likes = [one["share"] for one in known if one["code"] == row["code"]]
+    likes = likes or [one["share"] for one in known if one["kind"] == row["kind"]]
+    return fmean([row["expected"], *([scale_of(known) * fmean(likes)] if likes else [])])
+
+
+def fit(rows: Sequence[Row]) -> dict[str, float]:
+    """Points by code, of all codes that name an operator."""
+    rows = [row for row in rows if row["code"]]
+    own = {row["code"]: {**row, "expected": CHECKS[row["code"]].prior} for row in rows}
+    return {code: round(max(0.0, calibrated(rows, row)), 2) for code, row in sorted(own.items())}
 
 
 def correlation(expected: Sequence[float], measured: Sequence[float]) -> dict[str, Any]:
@@ -64,7 +80,7 @@ def tested(rows: Sequence[Row]) -> dict[str, Any]:
     rows = [row for row in rows if row["code"]]
     found: dict[str, Any] = {}
     for name, known, other in (("second half", rows[::2], rows[1::2]), ("first half", rows[1::2], rows[::2])):
-        measured = [row["points"] for row in other]
+        measured = [row["share"] for row in other]
         found[name] = {
             "calibrated": correlation([calibrated(known, row) for row in other], measured),
             "report": correlation([row["expected"] for row in other], measured),
@@ -80,7 +96,7 @@ def main() -> None:
     arguments = parser.parse_args()
     document = json.loads(arguments.costs.read_text(encoding="utf-8"))
     rows = operators([row for row in document["operators"] if row.get("cost")])
-    early = [row for row in rows if row["kind"] not in (*REGULARISING, *SCHEDULES)]
+    early = [row for row in rows if row["kind"] not in (*REGULARISING, *SCHEDULES, *REPORTING)]
     print(json.dumps({"all kinds": tested(rows), "kinds that short trainings can judge": tested(early)}, indent=1))
     if arguments.write:
         size = document["size"]

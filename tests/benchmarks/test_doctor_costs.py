@@ -5,19 +5,18 @@ import costs
 import pytest
 from programs import Program, write
 
+from lowres.doctor.findings import CHECKS
+
 
 def row(operator, kind, code, mean, expected=1.0):
-    return {"operator": operator, "kind": kind, "code": code, "expected": expected, "cost": {"mean": mean}}
+    row = {"operator": operator, "kind": kind, "code": code, "expected": expected, "cost": {"mean": mean}}
+    return row | {"clean": 110.0}  # so that points are percent of what is above chance
 
 
 def test_an_operators_programs_count_as_one():
     rows = [row("b", "C07", "TR502", 4.0), row("a", "C07", "TR502", 1.0), row("b", "C07", "TR502", 8.0)]
-    assert [(one["operator"], one["points"]) for one in calibrate.operators(rows)] == [("a", 1.0), ("b", 6.0)]
-
-
-def test_a_code_costs_the_median_of_its_operators():
-    rows = [row("a", "C07", "TR502", 4.0), row("b", "C07", "TR502", 8.0), row("c", "C02", "LR103", -1.0)]
-    assert calibrate.fit(calibrate.operators(rows)) == {"LR103": 0.0, "TR502": 6.0}
+    assert [(one["operator"], one["share"]) for one in calibrate.operators(rows)] == [("a", 1.0), ("b", 6.0)]
+    assert calibrate.share(row("a", "C07", "TR502", 13.0) | {"clean": 36.0}) == 50.0
 
 
 def test_a_fault_is_expected_to_cost_what_its_likes_do_and_what_the_report_says():
@@ -26,13 +25,22 @@ def test_a_fault_is_expected_to_cost_what_its_likes_do_and_what_the_report_says(
         row("b", "C07", "TR503", 2.0, 1.0),
         row("c", "C02", "LR103", 20.0, 10.0),
     ]
-    known = calibrate.operators(rows)  # twice what the report says
+    known = calibrate.operators(rows)  # half a point for each percent
     for wanted, fault in (
-        (9.0, row("d", "C07", "TR502", 0.0, 5.0)),  # 10 by the report, 8 by its code
-        (20 / 3, row("d", "C07", "TR505", 0.0, 5.0)),  # and 8 and 2 by its kind
-        (10.0, row("d", "C31", "AR105", 0.0, 5.0)),  # by the report alone
+        (4.5, row("d", "C07", "TR502", 0.0, 5.0)),  # 5 by the report, 4 by its code
+        (3.75, row("d", "C07", "TR505", 0.0, 5.0)),  # 4 and 1 by its kind
+        (5.0, row("d", "C31", "AR105", 0.0, 5.0)),  # by the report alone
     ):
         assert calibrate.calibrated(known, fault) == pytest.approx(wanted)
+
+
+def test_the_table_has_the_register_and_what_was_measured():
+    prior = CHECKS["TR502"].prior
+    rows = [row("a", "C07", "TR502", 4.0, prior), row("b", "C07", "TR502", 8.0, prior), row("c", "C07", "", 9.0, None)]
+    assert calibrate.fit(calibrate.operators(rows)) == {"TR502": pytest.approx(prior, abs=0.01)}
+    rows.append(row("d", "C31", "AR105", 108.0, 2 * prior))
+    half = 4 * prior / 120  # points for each percent
+    assert calibrate.fit(calibrate.operators(rows))["TR502"] == pytest.approx((prior + 6 * half) / 2, abs=0.01)
 
 
 def test_ranks_are_correlated():

@@ -52,7 +52,8 @@ def table(tmp_path, monkeypatch):
 
 def test_a_measured_cost_counts(table):
     found = _finding(CHECKS["TR502"], Found("no momentum"))
-    assert (found.cost, found.source, found.grade) == (7.5, "our own runs", "warning")
+    source = f"{CHECKS['TR502'].source}; our own runs"
+    assert (found.cost, found.source, found.grade) == (7.5, source, "warning")
     assert "Here it counts with 7.5 (our own runs)." in explain("TR502")
 
 

@@ -113,13 +113,18 @@ class Check:
     @property
     def points(self) -> float:
         """What the fault costs: as measured, otherwise the middle of the range."""
-        return measured().points.get(self.code, sum(self.cost) / 2)
+        return measured().points.get(self.code, self.prior)
+
+    @property
+    def prior(self) -> float:
+        """What the register says that the fault costs: the middle of the range."""
+        return sum(self.cost) / 2
 
     @property
     def cited(self) -> str:
         """Where the points are from."""
         table = measured()
-        return table.source if self.code in table.points else self.source
+        return f"{self.source}; {table.source}" if self.code in table.points else self.source
 
     @property
     def usual(self) -> Grade:
