@@ -1,4 +1,4 @@
-"""Measured costs stand in for the register's, where there are any."""
+"""Measured costs stand beside the register's, where there are any."""
 
 import ast
 import inspect
@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+import lowres.doctor.checks  # noqa: F401 - its modules register themselves
 from lowres.doctor import CHECKS, costs, explain
 from lowres.doctor.findings import Found, _finding
 

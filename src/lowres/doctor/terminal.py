@@ -60,5 +60,5 @@ def explain(code: str) -> str:
     words = "\n".join(line.removeprefix("    ") for line in entry.explanation.splitlines())
     cost = f"Cost: {low:g} to {high:g} points ({entry.source})."
     if entry.cited != entry.source:
-        cost += f" Here it counts with {entry.points:g} ({entry.cited})."
+        cost += f" Here it counts with {entry.points:g} ({entry.cited.removeprefix(entry.source + '; ')})."
     return f"{entry.code}: {entry.title} ({entry.usual})\n\n{words}\n\n{cost}"
