@@ -122,6 +122,7 @@ def put_back(monkeypatch):
             monkeypatch.setattr(sys, item, list(sys.path) if item == "path" else getattr(sys, item))
         monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
         monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+        monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", ""))
         temporary = tempfile.tempdir
         try:
             with warnings.catch_warnings(), torch.random.fork_rng():

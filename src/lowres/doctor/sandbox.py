@@ -60,7 +60,7 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     sys.dont_write_bytecode = True
     temporary = scratch / TEMPORARY  # `tempfile` tries its folder out by writing there, past `open`
     temporary.mkdir(exist_ok=True)
-    tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
+    tempfile.tempdir = os.environ["TMPDIR"] = os.environ["MPLCONFIGDIR"] = str(temporary)
     files = Files(home, scratch, notes)
     for module, name in ((builtins, "open"), (io, "open"), (tarfile, "bltn_open")):
         recorder.patch(module, name, files.open)

@@ -92,7 +92,7 @@ def _observe(request: dict[str, object]) -> Report:
         file.write_text(json.dumps(request), encoding="utf-8")
         limit = 3 * float(str(request["seconds"])) + GRACE
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
-        environment |= {"MPLCONFIGDIR": folder, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        environment |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
         with (Path(folder) / "output").open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "lowres.doctor.child", str(file)],

@@ -181,7 +181,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=_environment(self._folder.name),
+                env=_environment(),
                 text=True,
             )
             assert self._server.stdout is not None
@@ -195,7 +195,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(self._folder.name),
+                env=_environment(),
             )
             try:
                 child.wait(limit)
@@ -220,7 +220,7 @@ def _listen(pipe: IO[str], lines: "queue.Queue[str]") -> None:
     lines.put("closed")
 
 
-def _environment(folder: str) -> dict[str, str]:
-    own = {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled", "MPLCONFIGDIR": folder}
+def _environment() -> dict[str, str]:
+    own = {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled"}
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return os.environ | own | threads | {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
