@@ -20,7 +20,6 @@ Programs that need weights from ImageNet are left out.
 import argparse
 import ast
 import dataclasses
-import hashlib
 import json
 import os
 import sys
@@ -38,11 +37,9 @@ from bases import SCRATCH, clean
 from narrow import narrowed
 from operators import FAULTS
 from programs import Program, single_faults, write
-from run import fingerprint
+from run import ask, fingerprint, place_of
 from source import NoMatch
 
-from lowres.doctor import examine_script
-from lowres.doctor.patching.mend import mend
 from lowres.doctor.proof import jobs
 from lowres.doctor.proof.jobs import Crew, Result, shelf
 from lowres.doctor.proof.shortening import shorten
@@ -106,25 +103,20 @@ def texts(program: Program, folder: Path, arguments: argparse.Namespace) -> dict
 
 
 def examined(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the doctor says of a program and makes of it; kept for as long as both stay the same.
+    """What the doctor says of a program and makes of it, as the bench asks it, and as it was asked before.
 
     Returns:
         `findings`, each its code and its cost, as the report has them; and `fixed`, the program after `--fix`, ""
         where the doctor could not see the whole of it.
     """
-    known = hashlib.sha256((fingerprint("doctor") + read(file).text).encode()).hexdigest()[:12]
-    kept = file.parent / "examined" / f"{file.stem}-{known}.json"
-    if not kept.exists():
-        report = examine_script(file, data_dir=arguments.data_dir)
-        blind = bool(report.problem) or any("ended before its end" in note for note in report.notes)
-        if blind:
-            print(f"{file.name} could not be examined: {report.problem or report.notes}", file=sys.stderr)
-        found = [[one.code, round(one.cost, 2)] for one in report.findings]
-        kept.parent.mkdir(exist_ok=True)
-        mended = "" if blind else mend(read(file), report.findings).text
-        write_text(kept, json.dumps({"findings": found, "fixed": mended}))
-    document: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-    return document
+    work, data_dir = arguments.work.expanduser().resolve(), arguments.data_dir.resolve()
+    asked = argparse.Namespace(work=work, data_dir=data_dir, tool_path=None, seconds=None, timeout=600.0)
+    answer = ask("doctor", file.resolve(), asked, place_of("doctor", file, work))
+    blind = answer.get("trouble") or answer.get("problem") or (answer.get("blind") and "it was not seen to its end")
+    if blind:
+        print(f"{file.name} could not be examined: {blind}", file=sys.stderr)
+    found = [(one["code"], one["cost"]) for one in answer["findings"]]
+    return {"findings": found, "fixed": "" if blind else answer["fixed"]}
 
 
 def _code(text: str) -> str:

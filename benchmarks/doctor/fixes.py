@@ -33,7 +33,7 @@ from lowres.doctor.source import read
 from lowres.runs import manifest
 
 EPOCHS, SECONDS = 3, 900.0  # warm-ups and milestones need some epochs to stand in
-RUN = {"images": 72, "test": 200, "batch": 16}
+RUN = {"images": 40, "test": 100, "batch": 16}
 """Of the run of two programs: the last batch is smaller than the others, so that it matters whether it is dropped."""
 
 

@@ -31,6 +31,7 @@ from programs import all_programs, write
 from scoring import Outcome
 
 import lowres
+from lowres.doctor import source
 from lowres.runs import manifest
 
 HERE = Path(__file__).parent
@@ -65,7 +66,7 @@ def sample(entries: Sequence[Mapping[str, Any]], number: int, seed: int) -> list
 
 
 def ask(tool: str, program: Path, arguments: argparse.Namespace, kept: Path) -> dict[str, Any]:
-    """A tool's answer to a program; kept for the next time."""
+    """A tool's answer to a program; kept for the next time. The doctor's has the program as its fixes leave it."""
     if kept.exists():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     paths = [str(Path(lowres.__file__).parents[1]), *([str(arguments.tool_path)] if arguments.tool_path else [])]
@@ -76,8 +77,9 @@ def ask(tool: str, program: Path, arguments: argparse.Namespace, kept: Path) -> 
         "TORCH_HOME": str(arguments.work / "torch"),
         "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }
+    fixed = kept.with_name(f"{kept.stem}.fixed{program.suffix}")
     if tool == "doctor":
-        command = [sys.executable, "-c", COMMAND, "doctor", str(program), "--json"]
+        command = [sys.executable, "-c", COMMAND, "doctor", str(program), "--json", "--fix", "--out", str(fixed)]
         command += ["--seconds", str(arguments.seconds)] if arguments.seconds else []
     else:
         command = [sys.executable, str(HERE / "baselines.py"), tool, str(program)]
@@ -94,6 +96,8 @@ def ask(tool: str, program: Path, arguments: argparse.Namespace, kept: Path) -> 
     except subprocess.TimeoutExpired:
         answer = {"findings": [], "trouble": f"no answer within {arguments.timeout:.0f} s"}
     answer["seconds"] = round(time.perf_counter() - started, 1)
+    if tool == "doctor" and "trouble" not in answer:
+        answer["fixed"] = source.read(fixed if fixed.exists() else program).text
     if "trouble" not in answer:  # trouble may have been the machine's
         part = kept.with_suffix(".part")
         part.write_text(json.dumps(answer), encoding="utf-8")
@@ -113,6 +117,7 @@ def read(printed: str) -> dict[str, Any] | None:
         return None
     findings = [{key: f.get(key) for key in ("code", "grade", "cost", "title")} for f in document["findings"]]
     answer: dict[str, Any] = {"findings": findings}
+    answer["blind"] = any("ended before its end" in note for note in document.get("notes", ()))
     if document.get("problem"):
         answer["problem"] = document["problem"]
         if not findings:
@@ -120,18 +125,22 @@ def read(printed: str) -> dict[str, Any] | None:
     return answer
 
 
+def place_of(tool: str, program: Path, work: Path) -> Path:
+    """Where the answer of a tool, as it is now, is kept."""
+    digest = hashlib.sha256(program.read_bytes() + fingerprint(tool).encode()).hexdigest()[:24]
+    folder = work / "answers" / tool
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{digest}.json"
+
+
 def outcomes(
     tool: str, entries: Sequence[Mapping[str, Any]], arguments: argparse.Namespace
 ) -> Iterable[tuple[Outcome, dict[str, Any]]]:
     """Asks about every program, several at a time, and yields answers as they come."""
-    own = fingerprint(tool)
-    folder = arguments.work / "answers" / tool
-    folder.mkdir(parents=True, exist_ok=True)
 
     def one(entry: Mapping[str, Any]) -> tuple[Outcome, dict[str, Any]]:
         program = arguments.work / "programs" / entry["file"]
-        digest = hashlib.sha256(program.read_bytes() + own.encode()).hexdigest()[:24]
-        answer = ask(tool, program, arguments, folder / f"{digest}.json")
+        answer = ask(tool, program, arguments, place_of(tool, program, arguments.work))
         findings = tuple((f["code"], f["grade"]) for f in answer["findings"])
         return Outcome(entry, findings, answer["seconds"], answer.get("trouble", "")), answer
 

@@ -121,7 +121,9 @@ def test_the_doctors_table_has_its_register():
 def test_findings_are_read_behind_other_output():
     document = {"findings": [{"code": "LR101", "grade": "error", "cost": 3.0, "title": "t", "line": 4}]}
     found = run.read("epoch 1\n" + json.dumps(document, indent=1) + "\n")
-    assert found == {"findings": [{"code": "LR101", "grade": "error", "cost": 3.0, "title": "t"}]}
+    findings = [{"code": "LR101", "grade": "error", "cost": 3.0, "title": "t"}]
+    assert found == {"findings": findings, "blind": False}
+    assert run.read('{"findings": [], "notes": ["the program was ended before its end: late"]}')["blind"]
     assert run.read('{"findings": [], "problem": "too slow"}')["trouble"] == "too slow"
     assert run.read("no JSON\n") is None
     assert run.read('{"half":\n') is None
@@ -140,12 +142,17 @@ def test_answers_are_asked_for_once_and_kept(tmp_path, monkeypatch):
     fake.parent.mkdir(parents=True)
     (tmp_path / "lowres" / "__init__.py").write_text("")
     document = json.dumps({"findings": [{"code": "LR1", "grade": "note"}]})
-    fake.write_text(f"def main():\n    print('noise')\n    print({document!r})\n")
+    fake.write_text(
+        "import sys\ndef main():\n    print('noise')\n"
+        f"    print({document!r})\n    open(sys.argv[-3], 'w').write('fixed = 1\\n')\n"
+    )
+    (tmp_path / "p.py").write_text("fixed = 0\n")
     monkeypatch.setattr(run.lowres, "__file__", str(tmp_path / "lowres" / "__init__.py"))
     arguments = argparse.Namespace(tool_path=None, work=tmp_path, data_dir=tmp_path, timeout=60.0, seconds=None)
     kept = tmp_path / "answer.json"
     answer = run.ask("doctor", tmp_path / "p.py", arguments, kept)
     assert [f["code"] for f in answer["findings"]] == ["LR1"]
+    assert answer["fixed"] == "fixed = 1\n"
     fake.write_text("raise SystemExit(9)")
     assert run.ask("doctor", tmp_path / "p.py", arguments, kept) == answer
     trouble = run.ask("doctor", tmp_path / "p.py", arguments, tmp_path / "other.json")
