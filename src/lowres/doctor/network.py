@@ -40,6 +40,7 @@ class Layer:
         width: Channels that come out.
         dead: Share of the weights whose gradient is exactly zero, whatever the image: they see padding alone.
         least: Least value of its input.
+        greatest: Greatest.
         spread: Standard deviation of its output.
         gradient: Root mean square of the gradient of its weight.
     """
@@ -55,6 +56,7 @@ class Layer:
     width: int = 0
     dead: float = 0.0
     least: float = 0.0
+    greatest: float = 0.0
     spread: float = 0.0
     gradient: float = 0.0
 
@@ -75,6 +77,7 @@ class Network:
         graph: How many autograd nodes of each kind made the output.
         chance: Greatest change of the scores between two passes in evaluation mode.
         mixed: Greatest change of the other images' scores when one image is changed, in evaluation mode.
+        modes: Greatest change of the scores between training and evaluation mode, as a share of their size.
         constant: Greatest spread of a score over different images, in training mode.
         finite: Whether the scores are finite.
     """
@@ -89,6 +92,7 @@ class Network:
     graph: Counter[str] = field(default_factory=Counter)
     chance: float = 0.0
     mixed: float = 0.0
+    modes: float = 0.0
     constant: float | None = None
     finite: bool = True
 
@@ -153,6 +157,7 @@ def look(model: nn.Module, images: Tensor) -> Network:
     found = tuple(_layer(one) for one in layers)
     finite = scores is None or bool(scores.isfinite().all())
     constant = float(scores.detach().float().std(dim=0).max()) if scores is not None and matrix else None
+    modes = _between_modes(model, images, scores)
     chance, mixed = _dependence(model, images)
     return Network(
         layers=found,
@@ -165,9 +170,19 @@ def look(model: nn.Module, images: Tensor) -> Network:
         graph=graph,
         chance=chance,
         mixed=mixed,
+        modes=modes,
         constant=constant,
         finite=finite,
     )
+
+
+def drops(module: nn.Module) -> bool:
+    """Whether a layer drops units, channels or branches in training: PyTorch's, torchvision's, timm's, one named so."""
+    known = isinstance(module, nn.modules.dropout._DropoutNd)
+    if not known and not type(module).__name__.startswith(("DropPath", "DropBlock", "StochasticDepth")):
+        return False
+    p = getattr(module, "p", getattr(module, "drop_prob", 1.0))
+    return p is not None and (not isinstance(p, int | float) or p > 0)
 
 
 def _scores(output: Any) -> Tensor | None:
@@ -191,9 +206,10 @@ def _watched(
             return
         kind = "conv" if isinstance(module, nn.Conv2d) else "linear" if isinstance(module, nn.Linear) else "pool"
         spread = float(output.detach().float().std()) if output.numel() > 1 else 0.0
-        least = float(before.detach().min()) if before.numel() else 0.0
+        least, greatest = (float(one) for one in before.detach().aminmax()) if before.numel() else (0.0, 0.0)
         layers.append(
-            {"module": module, "name": names[id(module)], "kind": kind, "spread": spread, "least": least}
+            {"module": module, "name": names[id(module)], "kind": kind, "spread": spread}
+            | {"least": least, "greatest": greatest}
             | {"before": tuple(before.shape[2:]), "after": tuple(output.shape[2:]) if output.dim() == 4 else ()}
         )
 
@@ -255,6 +271,17 @@ def count_nodes(output: Tensor) -> Counter[str]:
             names[node.name()] += 1
         waiting += above
     return names
+
+
+def _between_modes(model: nn.Module, images: Tensor, trained: Tensor | None) -> float:
+    """Change of the scores from training mode, where they were `trained`, to evaluation mode, as a share of them."""
+    model.eval()
+    with torch.no_grad():
+        scores = _scores(model(images))
+    if scores is None or trained is None or scores.shape != trained.shape:
+        return 0.0
+    change = (scores - trained.detach()).abs().max()
+    return float(change / trained.detach().abs().max().clamp_min(1e-12)) if change.isfinite() else 0.0
 
 
 def _dependence(model: nn.Module, images: Tensor) -> tuple[float, float]:

@@ -67,15 +67,26 @@ class Pipeline:
         return int(size) if size else None
 
     @property
+    def sampler(self) -> Any:
+        """What tells the order of images: its sampler, or that of the batch sampler it was made with.
+
+        None of a batch sampler that has none: the loader's own sampler is a stand-in then, which nothing uses.
+        """
+        batches = getattr(self.loader, "batch_sampler", None)
+        if batches is not None and self.loader.batch_size is None:
+            return getattr(batches, "sampler", None)
+        return self.loader.sampler
+
+    @property
     def random_order(self) -> bool:
-        """Whether its sampler draws."""
-        return "Sequential" not in type(self.loader.sampler).__name__ or isinstance(self.loader.sampler, RandomSampler)
+        """Whether its sampler draws; a batch sampler that has no sampler is taken to."""
+        return "Sequential" not in type(self.sampler).__name__ or isinstance(self.sampler, RandomSampler)
 
     @cached_property
     def _base(self) -> tuple[Any, NDArray[np.int64] | None]:
         """The innermost data set, and which of its images are used, in order; None: all, or unknown."""
         dataset: Any = self.loader.dataset
-        indices = _positions(getattr(self.loader.sampler, "indices", None))
+        indices = _positions(getattr(self.sampler, "indices", None))
         for _ in range(10):
             if isinstance(dataset, IterableDataset):
                 break
@@ -142,7 +153,7 @@ class Pipeline:
         for one in self.transforms:
             mean, std = getattr(one, "mean", None), getattr(one, "std", None)
             if type(one).__name__ in ("Normalize", "ImageClassification") and mean is not None and std is not None:
-                return tuple(map(float, mean)), tuple(map(float, std))
+                return _floats(mean), _floats(std)
         return None
 
     @cached_property
@@ -192,7 +203,7 @@ class Pipeline:
             except (TypeError, ValueError):  # it makes vectors of them
                 return None
             raw = np.array([table[value] for value in raw.tolist()], dtype=np.int64)
-        restricted = getattr(self.loader.sampler, "indices", None) is not None
+        restricted = getattr(self.sampler, "indices", None) is not None
         if not restricted and (len(raw) != self.size or not self._agree(raw)):
             return None
         return raw
@@ -207,10 +218,7 @@ class Pipeline:
     def order(self) -> float | None:
         """How mixed the classes are in its first batches: 1 as in random order, 0 where each batch has one class."""
         labels, sampler, size = self.labels, self.loader.batch_sampler, self.batch_size
-        if (
-            isinstance(self.loader.dataset, IterableDataset)
-            or getattr(self.loader.sampler, "indices", None) is not None
-        ):
+        if isinstance(self.loader.dataset, IterableDataset) or getattr(self.sampler, "indices", None) is not None:
             return None  # its order is its own
         if labels is None or sampler is None or not size or len(np.unique(labels)) < 2:
             return None
@@ -265,6 +273,11 @@ class Pipeline:
         if inner is not None and length_of(inner) == length_of(self.base):
             return replace(self, loader=DataLoader(inner)).prints
         return frozenset(self.stored) if self.stored is not None else None
+
+
+def _floats(value: Any) -> tuple[float, ...]:
+    """Figures of each channel; a single one, as torchvision takes it, is that of all channels."""
+    return tuple(torch.as_tensor(value, dtype=torch.float64).reshape(-1).tolist())
 
 
 def _positions(value: Any) -> NDArray[np.int64] | None:

@@ -16,7 +16,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.utils.data import DataLoader
 
 from lowres.doctor.findings import Finding, Place
-from lowres.doctor.network import BATCH_NORMS, Network, look
+from lowres.doctor.network import BATCH_NORMS, Network, drops, look
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.rates import Rates, accumulation, rates
 from lowres.doctor.readings import dry_copy
@@ -114,10 +114,12 @@ class Setup:
 
     @property
     def mode_matters(self) -> bool:
-        """Whether training and evaluation mode differ."""
-        kinds = (*BATCH_NORMS.__subclasses__(), nn.modules.dropout._DropoutNd)
+        """Whether training and evaluation mode differ: by a layer that tells them apart, or as a pass of each shows."""
         modules = [] if self.model is None else list(self.model.modules())
-        return any(isinstance(one, kinds) and getattr(one, "p", 1) > 0 for one in modules)
+        if self.batch_normed or any(drops(one) for one in modules):
+            return True
+        network = self.network
+        return network is not None and network.modes > 1e-3 and network.chance == 0  # of chance AR104 speaks
 
     @cached_property
     def kind(self) -> Kind | None:

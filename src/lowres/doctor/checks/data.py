@@ -2,19 +2,26 @@
 
 import numpy as np
 import torch
+from torch.utils.data import default_collate
 
 from lowres.doctor.findings import Found, Place, check
 from lowres.doctor.pixels import smoother_layout
 from lowres.doctor.remedies.pixels import transposed
 from lowres.doctor.remedies.splits import fresh, shuffled, transform_assigned
 from lowres.doctor.remedies.transform_lists import compose_of
-from lowres.doctor.remedies.transforms import augmentation, moderation, normalisation
+from lowres.doctor.remedies.transforms import augmentation, gains_little, moderation, normalisation
 from lowres.doctor.setup import Setup
 
 
 def in_loop(setup: Setup) -> bool:
     """Whether the loop changes training images between loader and network."""
     return any(one.from_loader is not None for one in setup.samples_of("training"))
+
+
+def least_and_greatest(setup: Setup) -> tuple[float, float] | None:
+    """Of what the first layer with weights, or pool, is given: the network may prepare images itself; None: unknown."""
+    layers = setup.network.layers if setup.network is not None else ()
+    return (layers[0].least, layers[0].greatest) if layers else None
 
 
 def assigned_transform(setup: Setup) -> Place | None:
@@ -28,32 +35,34 @@ def assigned_transform(setup: Setup) -> Place | None:
     "no augmentation",
     grade="warning",
     kind="C05",
-    cost=(8, 20),
-    source="public cases: 8 to 14 points on CIFAR-10, 15 to 30 on CIFAR-100",
+    cost=(0.5, 20),
+    source="public cases: 8 to 14 points on CIFAR-10, 15 to 30 on CIFAR-100; half a point on digits, an estimate",
 )
 def no_augmentation(setup: Setup) -> Found | None:
     """The same training image comes out alike each time it is fetched.
 
     Images are fetched four times each and compared, whatever classes do it. Silent where the loop itself changes
-    them on the way to the network, where they carry a batch-wise collate function, where images are few on purpose
-    (fewer than 200), and where random transforms are there but their result is kept: DA211.
+    them on the way to the network, where a collate function of the program's makes the batches, where images are few
+    on purpose (fewer than 200), and where random transforms are there but their result is kept: DA211. A note of half
+    a point for images of one channel, unless they are CIFAR's or STL's made grey, and for digits, letters and signs,
+    which are told by their data set's name: they are cropped alone, since in a mirror they are no more what they were.
     """
     train = setup.train
     if train is None or train.varies is not False or in_loop(setup) or train.random_names:
         return None
-    if (train.size or 0) < 200 or "default_collate" not in getattr(
-        train.loader.collate_fn, "__name__", "default_collate"
-    ):
+    if (train.size or 0) < 200 or train.loader.collate_fn is not default_collate:
         return None
     if assigned_transform(setup) is not None and any(one.base is train.base for one in setup.evals):
         return None  # DA203 speaks: the transform went to both splits
     classes = setup.classes or 10
     fits = setup.image_size is not None and setup.image_size < 256
-    listed = compose_of(setup, train)
+    listed, little = compose_of(setup, train), gains_little(train)
     return Found(
-        "training images are the same in every epoch: nothing crops, flips or changes them",
+        "training images are the same in every epoch: nothing crops, "
+        + ("shifts or changes them (images like these gain little by it)" if little else "flips or changes them"),
         {"fetches_compared": 24, "different": 0, "transforms": train.names},
-        cost=(20.0 if classes >= 100 else 10.0) if fits else 8.0,
+        cost=0.5 if little else (20.0 if classes >= 100 else 10.0) if fits else 8.0,
+        grade="note" if little else None,
         place=Place(listed[0].path, listed[1].lineno) if listed is not None else train.place,
         fix=augmentation(setup, train),
     )
@@ -72,13 +81,14 @@ def unshuffled(setup: Setup) -> Found | None:
 
     Graded by what it does, not by the option: the mix of classes in the first 20 batches is measured against random
     order. Less than half as mixed is an error (batches of one class or two); a mixed but fixed order, as in
-    torchvision's CIFAR, is a note of half a point. Iterable data sets shuffle themselves, samplers too.
+    torchvision's CIFAR, is a note of half a point. Iterable data sets shuffle themselves, samplers too, and batch
+    samplers as the sampler in them does, or if they have none by themselves.
     """
     train = setup.train
     if train is None or train.random_order or train.size is None or train.size < 100:
         order = (
             train.order
-            if train is not None and train.size and type(train.loader.sampler).__name__ != "RandomSampler"
+            if train is not None and train.size and type(train.sampler).__name__ != "RandomSampler"
             else None
         )
         if order is None or order >= 0.5:
@@ -93,7 +103,7 @@ def unshuffled(setup: Setup) -> Found | None:
         if sorted_
         else "training images come in the same order in every epoch"
         + (" (the classes are mixed, so it costs little)" if order is not None else ""),
-        {"mix_of_classes": order, "sampler": type(train.loader.sampler).__name__},
+        {"mix_of_classes": order, "sampler": type(train.sampler or train.loader.batch_sampler).__name__},
         cost=50.0 if sorted_ else 0.5,
         grade="error" if sorted_ else "note" if order is not None and order > 0.8 else "warning",
         place=train.place,
@@ -149,14 +159,17 @@ def scale(setup: Setup) -> Found | None:
 
     A note where a norm follows the first layers, as it does in most networks: seven public cases found no effect.
     A warning where inputs reach beyond 20 and nothing normalises them, an error where the network has no norm at
-    all then.
+    all then. Silent where the network itself scales or centres them before its first layer: what that is given
+    lies below zero, or within 20.
     """
     train, samples = setup.train, setup.samples_of("training")
     if train is None or not samples or not samples[0].inputs.is_floating_point() or samples[0].inputs.dim() != 4:
         return None
     inputs = torch.cat([one.inputs for one in samples if one.inputs.shape[1:] == samples[0].inputs.shape[1:]]).double()
     mean, std = inputs.mean(dim=(0, 2, 3)), inputs.std(dim=(0, 2, 3))
-    largest = float(inputs.abs().max())
+    largest, first = float(inputs.abs().max()), least_and_greatest(setup)
+    if first is not None and (first[0] < -0.05 <= float(inputs.min()) or max(map(abs, first)) <= 20 < largest):
+        return None
     normed = setup.network is not None and setup.network.norms > 0 and not setup.network.attention
     shown = {"mean": mean.tolist(), "std": std.tolist(), "largest": largest}
     listed = compose_of(setup, train)

@@ -5,7 +5,7 @@ import math
 
 from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, check
-from lowres.doctor.remedies.forward import without
+from lowres.doctor.remedies.forward import with_logarithm, without
 from lowres.doctor.remedies.layers import sources
 from lowres.doctor.remedies.scopes import home, known, spell, statement
 from lowres.doctor.setup import Setup
@@ -20,6 +20,13 @@ def _calls(setup: Setup, name: str) -> list[Event]:
     return [event for event in setup.trace.of("loss", real=True) if event["name"] == name and len(event["shape"]) == 2]
 
 
+def _probabilities(event: Event) -> bool:
+    """Whether every row of what a loss is given lies between 0 and 1 and sums to 1."""
+    if event["low"] is None or event["row_sum"] is None:
+        return False
+    return bool(event["low"] >= 0 and event["high"] <= 1 + 1e-4 and event["row_sum"] <= 2e-3)  # NaN is neither
+
+
 @check("LO301", "softmax before cross-entropy", grade="error", kind="C15", cost=(2, 6), source=FLOOR)
 def softmax(setup: Setup) -> Found | None:
     """Cross-entropy is given probabilities, and takes their softmax once more.
@@ -27,9 +34,7 @@ def softmax(setup: Setup) -> Found | None:
     Every row of what it is given lies between 0 and 1 and sums to 1. Log-softmax is LO304's, and harmless.
     """
     for event in _calls(setup, "cross_entropy"):
-        if event["low"] is None:
-            continue
-        if not (event["low"] >= 0 and event["high"] <= 1 + 1e-4 and event["row_sum"] <= 2e-3):  # NaN is neither
+        if not _probabilities(event):
             continue
         classes = event["shape"][1]
         floor = math.log(1 + (classes - 1) / math.e)
@@ -71,11 +76,21 @@ def sigmoid(setup: Setup) -> Found | None:
 def nll(setup: Setup) -> Found | None:
     """`nll_loss` wants log-probabilities and is given scores: the loss falls for ever, and means nothing.
 
-    Rows of log-probabilities have a log-sum-exp of 0.
+    Rows of log-probabilities have a log-sum-exp of 0. Probabilities, whose rows lie between 0 and 1 and sum to 1, give
+    a loss of -1 at least, which learns, and slowly: its gradient fades where the network is wrong.
     """
     for event in _calls(setup, "nll_loss"):
         if event["log_sum"] is None or event["log_sum"] < 1e-2:
             continue
+        if _probabilities(event):
+            title = "the logarithm of the softmax, which nll_loss wants"
+            return Found(
+                "nll_loss is given probabilities, not their logarithms: it is minus the probability of the right class",
+                {"least": event["low"], "greatest": event["high"], "rows_off_one": event["row_sum"]},
+                cost=10.0,
+                place=event.place,
+                fix=with_logarithm(setup, event, title) or Fix(title, code="F.log_softmax(x, dim=1)"),
+            )
         return Found(
             "nll_loss is given raw scores: it has no lower bound",
             {"log_sum_exp": event["log_sum"], "least": event["low"], "greatest": event["high"]},

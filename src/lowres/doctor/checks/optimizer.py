@@ -22,6 +22,9 @@ DEAD = {
     "batch_size": re.compile(r"^(batch_?size|bs|train_?batch_?size)$", re.IGNORECASE),
     "epochs": re.compile(r"^(epochs|num_?epochs|n_?epochs|max_?epochs)$", re.IGNORECASE),
 }
+OPTIONS = re.compile(r"(args?|opts?|options?|cfg|conf(ig)?s?|params|hps?|hparams?|hyper_?param(eter)?s?|flags)$", re.I)
+"""How programs call what holds their options."""
+DECLARING = ("float", "int", "field", "Field")
 
 
 def declared_unused(setup: Setup, option: str) -> tuple[Source, int, str, object] | None:
@@ -45,10 +48,34 @@ def _declared(source: Source, pattern: re.Pattern[str]) -> list[tuple[str, int, 
                 found.append((_destination(node), node.lineno, _literal(default)))
             continue
         assert isinstance(node, ast.Assign | ast.AnnAssign)
+        if node.value is not None and not _fixed(source, node.value):
+            continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         named_targets = [last_name(one) for one in targets if isinstance(one, ast.Name | ast.Attribute)]
         found += [(name, node.lineno, _literal(node.value)) for name in named_targets if pattern.match(name)]
     return found
+
+
+def _fixed(source: Source, node: ast.expr, depth: int = 0) -> bool:
+    """Whether a value is a declaration: figures, arithmetic of figures, an option, or a name that was set to such.
+
+    What a schedule or a batch is asked for (`scheduler.get_last_lr()[0]`, `x.size(0)`) is a reading, not a declaration.
+    """
+    if isinstance(node, ast.Name):
+        given = [one.value for one in source.nodes(ast.Assign) if any(last_name(t) == node.id for t in one.targets)]
+        return depth < 3 and bool(given) and all(_fixed(source, one, depth + 1) for one in given)
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        root: ast.expr = node
+        while isinstance(root, ast.Attribute | ast.Subscript) and not OPTIONS.match(last_name(root)):
+            root = root.value
+        return OPTIONS.match(last_name(root)) is not None
+    if isinstance(node, ast.Call):
+        parts = [*node.args, *(one.value for one in node.keywords)]
+        return called(node) in DECLARING and all(_fixed(source, one, depth) for one in parts)
+    if isinstance(node, ast.UnaryOp | ast.BinOp):
+        parts = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
+        return all(_fixed(source, one, depth) for one in parts)
+    return isinstance(node, ast.Constant)
 
 
 def _destination(call: ast.Call) -> str:
@@ -287,7 +314,8 @@ def adam(setup: Setup) -> Found | None:
 def dead(setup: Setup) -> Found | None:
     """A rate, batch size, number of epochs or label smoothing is declared and never read.
 
-    Weight decay and momentum have checks of their own. A name that is only printed counts as never read.
+    Weight decay and momentum have checks of their own. A name that is only printed counts as never read. What is
+    declared is set to a figure or to an option; what is read of a schedule or a batch is not.
     """
     for option in ("lr", "batch_size", "epochs", "label_smoothing"):
         unused = declared_unused(setup, option)

@@ -3,13 +3,15 @@
 import numpy as np
 import torch
 
-from lowres.doctor.checks.data import assigned_transform, in_loop
+from lowres.doctor.checks.data import assigned_transform, in_loop, least_and_greatest
 from lowres.doctor.findings import Found, check
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.remedies.pixels import one_order
 from lowres.doctor.remedies.splits import apart, at_random, own_copy, own_transform
-from lowres.doctor.remedies.transforms import IMAGENET, same_preparation, statistics_of_the_weights
+from lowres.doctor.remedies.statistics import IMAGENET, channels_of, fitting
+from lowres.doctor.remedies.transforms import same_preparation, statistics_of_the_weights
 from lowres.doctor.setup import Setup
+from lowres.doctor.unlabelled import unlabelled
 
 
 @check("DA202", "evaluation images are augmented", grade="error", kind="C08", cost=(1, 5), source="public cases")
@@ -161,25 +163,33 @@ def of_the_weights(setup: Setup) -> Found | None:
     ImageNet's constants are expected of torchvision's weights. The data's own constants shift them by less than a
     third of a deviation, and are left alone where all layers are trained; unnormalised pixels are not. Where no
     transform tells the constants, pixels below zero show that something normalises them: a data set, or the network
-    before its first layer.
+    before its first layer. Images of one channel enter a layer that was drawn anew or summed over the colours: a note,
+    and only where nothing normalises them.
     """
     train = setup.train
     if not setup.pretrained or train is None or in_loop(setup) or setup.pretrained.startswith("timm"):
         return None
     if train.constants is None and _centred(setup, train):
         return None
-    mean, std = train.constants or ((0.0,) * 3, (1.0,) * 3)
-    if len(mean) != 3:
+    channels = channels_of(train)
+    expected = fitting(IMAGENET, channels)
+    if expected is None or (channels == 1 and train.constants is not None):
         return None
-    shift = max(abs(m - w) / s for m, w, s in zip(mean, IMAGENET[0], IMAGENET[1], strict=True))
-    scale = max(max(a / b, b / a) for a, b in zip(std, IMAGENET[1], strict=True))
+    count = len(expected[0])
+    mean, std = train.constants or ((0.0,) * count, (1.0,) * count)
+    mean, std = (one * count if len(one) == 1 else one for one in (mean, std))  # as torchvision does
+    if len(mean) != count or len(std) != count:
+        return None
+    shift = max(abs(m - w) / s for m, w, s in zip(mean, *expected, strict=True))
+    scale = max(max(a / b, b / a) for a, b in zip(std, expected[1], strict=True))
     if shift <= 0.35 and scale <= 1.35:
         return None
     return Found(
         "the weights were trained on images normalised by ImageNet's statistics, these are "
         + ("not normalised" if train.constants is None else f"normalised by {mean}, {std}"),
-        {"mean": mean, "std": std, "expected_mean": IMAGENET[0], "expected_std": IMAGENET[1]},
-        cost=5.0,
+        {"mean": mean, "std": std, "expected_mean": expected[0], "expected_std": expected[1]},
+        cost=5.0 if channels != 1 else 1.0,
+        grade="note" if channels == 1 else None,
         place=train.place,
         fix=statistics_of_the_weights(setup, train),
     )
@@ -187,8 +197,8 @@ def of_the_weights(setup: Setup) -> Found | None:
 
 def _centred(setup: Setup, train: Pipeline) -> bool:
     """Whether training images or what the first layer gets of them lie below zero, as pixels never do; or unknown."""
-    first = setup.network.layers[0].least if setup.network is not None and setup.network.layers else 0.0
-    return train.channels is None or min(train.channels[2], first) < -0.05
+    first = least_and_greatest(setup)
+    return train.channels is None or min(train.channels[2], first[0] if first is not None else 0.0) < -0.05
 
 
 @check(
@@ -202,7 +212,9 @@ def _centred(setup: Setup, train: Pipeline) -> bool:
 def missing_classes(setup: Setup) -> Found | None:
     """Evaluation has other classes than training, or one class alone.
 
-    All labels are counted on both sides. Another data set's class on the test side is named as well.
+    All labels are counted on both sides. Another data set's class on the test side is named as well. Silent where the
+    evaluation images have no labels, as those of a competition: one class alone, that is named "unknown" or the
+    like, or whose labels the loops over it do not read.
     """
     train = setup.train
     if train is None or train.labels is None:
@@ -216,6 +228,8 @@ def missing_classes(setup: Setup) -> Found | None:
         lacking = np.setdiff1d(known, own)
         shifted = len(known) == len(own) and len(stray) == 1 and abs(int(known[0]) - int(own[0])) == 1
         if shifted or (len(stray) == 0 and len(lacking) < 0.4 * len(known)):
+            continue
+        if len(own) == 1 and unlabelled(setup, train, one):
             continue
         return Found(
             f"{one.role} images are of {len(own)} classes, {len(stray)} of them unknown to training "

@@ -147,6 +147,27 @@ def _identity(source: Source, made: ast.Call, function: str) -> tuple[Source, Ed
     return source, source.replaced(last, f"{name}()")
 
 
+def with_logarithm(setup: Setup, event: Event, title: str) -> Fix | None:
+    """The logarithm of a softmax in the place of the softmax that a loss is given; found as `without` finds it."""
+    found = without(setup, event, "softmax")
+    if found is None:
+        return None
+    source, edit = found
+    call = next((one for one in source.nodes(ast.Call) if source.span(one) == edit.span), None)
+    if call is None:
+        return None
+    name = {"softmax": "log_softmax", "Softmax": "LogSoftmax"}.get(called(call))
+    inner = _inner(source, call, "softmax")
+    if name is None or (inner is not None and _layer(source, call.func) is not None):  # nn.Softmax()(x), self.soft(x)
+        function = spell(source, "torch.nn.functional.log_softmax")
+        text = f"{function}({source.segment(inner)}, dim=1)" if function and inner is not None else ""
+        return source.fix(title, source.replaced(call, text)) if text else None
+    if isinstance(call.func, ast.Attribute):
+        return source.fix(title, source.replaced(call.func, f"{source.segment(call.func.value)}.{name}"))
+    home_of = "torch.nn" if name == "LogSoftmax" else "torch.nn.functional"
+    return source.fix(title, source.replaced(call.func, name), source.imported(f"from {home_of} import {name}"))
+
+
 # Layers that the network does not know.
 
 

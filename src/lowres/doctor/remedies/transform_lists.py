@@ -144,10 +144,14 @@ def in_front(compose: ast.Call) -> int:
     return next((i for i, one in enumerate(elements(compose)) if _name(one) in TENSORS), 0)
 
 
-def augmenting_name(source: Source, call: ast.Call) -> str | None:
-    """A name in reach that lists random transforms: what was meant for a data set that got another list."""
+def augmenting_name(source: Source, call: ast.Call, now: list[str]) -> str | None:
+    """A name in reach that lists random transforms: what was meant for a data set that got another list.
+
+    Whatever that other list does `now`, but for sizes, the one that was meant does as well: grey images stay grey.
+    """
     for name, compose in name_in_reach(source, call, ("Compose",)):
-        if any(_name(one).startswith(RANDOM) for one in elements(compose)):
+        listed = [_name(one) for one in elements(compose)]
+        if any(one.startswith(RANDOM) for one in listed) and set(now) <= {*listed, *SIZED}:
             return name
     return None
 

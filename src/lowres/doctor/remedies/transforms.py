@@ -5,6 +5,7 @@ change (training normalised, evaluation not) would be worse than none.
 """
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from lowres.doctor.findings import Fix
 from lowres.doctor.patching.edits import Edit
 from lowres.doctor.pipeline import RANDOM, Pipeline
 from lowres.doctor.remedies.origins import argument, dataset_argument, dataset_call, definition, loader_call
+from lowres.doctor.remedies.statistics import IMAGENET, channels_of, fitting, of_the_data
 from lowres.doctor.remedies.transform_lists import (
     SIZED,
     augmenting_name,
@@ -30,16 +32,13 @@ from lowres.doctor.source import Source, called
 
 CROP = "transforms.RandomCrop({size}, padding={padding})"
 FLIP = "transforms.RandomHorizontalFlip()"
+SIGNS = re.compile(
+    r"(e|k|q|my|custom|not|(multi)?colou?r(ed)?)?_?mnist|svhn|usps|omniglot|gtsrb|.*(digit|letter)", re.IGNORECASE
+)
+"""How data sets are named whose images mean something else, or nothing, in a mirror."""
+PICTURES = ("FashionMNIST", "CIFAR10", "CIFAR100", "STL10")
+"""Data sets whose images may be mirrored also where they are grey."""
 NORMALIZE = "transforms.Normalize({mean}, {std})"
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-STATISTICS = {
-    "CIFAR10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    "CIFAR100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
-    "MNIST": ((0.1307,), (0.3081,)),
-    "FashionMNIST": ((0.2860,), (0.3530,)),
-    "SVHN": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
-}
-"""Mean and standard deviation of the training images' pixels, from 0 to 1."""
 ENLARGED = 128
 """Pixels a side that small images are brought to for weights made for 224: half the cost of 224 a side, near its
 accuracy."""
@@ -96,15 +95,35 @@ def slots_of(setup: Setup, pipelines: Sequence[Pipeline]) -> list[tuple[Pipeline
     return found
 
 
-def crop_and_flip(size: int) -> tuple[str, str]:
-    """The standard augmentation of small images."""
-    return CROP.format(size=size, padding=max(size // 8, 1)), FLIP
+def gains_little(one: Pipeline) -> bool:
+    """Whether augmentation adds little: to signs, and to images of one channel that are no photographs made grey."""
+    photographs = any(kind.__name__ in PICTURES[1:] for kind in type(one.base).__mro__)
+    return of_signs(one) or (channels_of(one) == 1 and not photographs)
+
+
+def of_signs(one: Pipeline) -> bool:
+    """Whether images are of digits, letters or other signs, which must not be mirrored: by their data set's name."""
+    for kind in type(one.base).__mro__:
+        if kind.__name__ in PICTURES:
+            return False
+        if SIGNS.match(kind.__name__):
+            return True
+    return False
+
+
+def standard(one: Pipeline, size: int) -> tuple[str, ...]:
+    """The standard augmentation of small images: crop, and flip where that does no harm for certain."""
+    crop = CROP.format(size=size, padding=max(size // 8, 1))
+    pictures = any(kind.__name__ in PICTURES for kind in type(one.base).__mro__)
+    return (crop,) if of_signs(one) or (channels_of(one) == 1 and not pictures) else (crop, FLIP)
 
 
 def augmentation(setup: Setup, train: Pipeline) -> Fix:
     """Crops and flips training images, and those alone."""
-    title, size = "crop and flip training images", setup.image_size or 32
-    manual = Fix(title, code=", ".join(crop_and_flip(size)))
+    size = setup.image_size or 32
+    code = standard(train, size)
+    title = f"crop {'and flip ' if FLIP in code else ''}training images"
+    manual = Fix(title, code=", ".join(code))
     slot = slot_of(setup, train)
     if slot is None:
         return manual
@@ -117,7 +136,7 @@ def augmentation(setup: Setup, train: Pipeline) -> Fix:
             for one in elements(slot.compose)[in_front(slot.compose) :]
         )
         side = stored_side(train) if late else size
-        edits = slot.front(*crop_and_flip(side)) if side else []
+        edits = slot.front(*standard(train, side)) if side else []
         return slot.source.fix(title, *edits) if edits else manual
     made = dataset_call(setup, train)
     mine = made is not None and not any(made == dataset_call(setup, one) for one in setup.evals)
@@ -125,11 +144,11 @@ def augmentation(setup: Setup, train: Pipeline) -> Fix:
     if made is None or not mine or value is None:
         return manual
     source, call = made
-    meant = augmenting_name(source, call)
+    meant = augmenting_name(source, call, train.names)
     if meant:
         return source.fix(f"give the training images {meant}", source.replaced(value, meant))
     side = stored_side(train)
-    edits = Slot(source, None, value).front(*crop_and_flip(side)) if side else []
+    edits = Slot(source, None, value).front(*standard(train, side)) if side else []
     return source.fix(title, *edits) if edits else manual
 
 
@@ -165,8 +184,7 @@ def _copied(setup: Setup, train: Pipeline, title: str, side: int | None) -> Fix 
     if found is None or side is None:
         return None
     source, name, statement = found
-    crop, flip = crop_and_flip(side)
-    code = f"transforms.Compose([{crop}, {flip}, {name}.dataset.transform])"
+    code = f"transforms.Compose([{', '.join(standard(train, side))}, {name}.dataset.transform])"
     edits = source.after(
         statement,
         f"{name}.dataset = copy.copy({name}.dataset)  # validation keeps its own transforms",
@@ -178,11 +196,12 @@ def _copied(setup: Setup, train: Pipeline, title: str, side: int | None) -> Fix 
 def normalisation(setup: Setup, train: Pipeline, largest: float) -> Fix:
     """Normalises all images, by the statistics of the data or of the weights."""
     title = "normalise by the statistics of " + ("the weights" if setup.pretrained else "the training images")
-    known = IMAGENET if setup.pretrained else STATISTICS.get(type(train.base).__name__) or _measured(train)
+    known = IMAGENET if setup.pretrained else of_the_data(train)
+    known = fitting(known, channels_of(train)) if known is not None else None
     if known is None:
         return Fix(title, code="transforms.Normalize(mean, std)  # of the training images, for each channel")
     if 20 < largest <= 255.5:
-        known = tuple(tuple(round(255 * v, 1) for v in values) for values in known)  # type: ignore[assignment]
+        known = tuple(round(255 * v, 1) for v in known[0]), tuple(round(255 * v, 1) for v in known[1])
     code = NORMALIZE.format(mean=known[0], std=known[1])
     slots = slots_of(setup, (train, *setup.evals))
     if slots is None or largest > 255.5:
@@ -192,25 +211,17 @@ def normalisation(setup: Setup, train: Pipeline, largest: float) -> Fix:
     return slots[0][1].source.fix(title, *edits) if edits else Fix(title, code=code)
 
 
-def _measured(train: Pipeline) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    raw = train.raw
-    if raw is None or raw.ndim != 4 or raw.shape[-1] not in (1, 3):
-        return None
-    pixels = raw[:: max(len(raw) // 5000, 1)] / 255
-    mean, std = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
-    return tuple(round(float(v), 4) for v in mean), tuple(round(float(v), 4) for v in std)
-
-
 def _normalize_text(slot: Slot) -> str:
     made = element_of(slot.source, slot.compose, "Normalize") if slot.compose is not None else None
     return slot.source.segment(made) if made is not None else ""
 
 
 def statistics_of_the_weights(setup: Setup, train: Pipeline) -> Fix:
-    """ImageNet's statistics in every list of transforms."""
-    title, code = "the statistics of the weights", NORMALIZE.format(mean=IMAGENET[0], std=IMAGENET[1])
+    """ImageNet's statistics in every list of transforms; those of grey for images of one channel."""
+    title, known = "the statistics of the weights", fitting(IMAGENET, channels_of(train))
+    code = NORMALIZE.format(mean=(known or IMAGENET)[0], std=(known or IMAGENET)[1])
     slots = slots_of(setup, (train, *setup.evals))
-    if slots is None:
+    if slots is None or known is None:
         return Fix(title, code=code)
     edits: list[Edit] = []
     for _, slot in slots:
@@ -218,7 +229,7 @@ def statistics_of_the_weights(setup: Setup, train: Pipeline) -> Fix:
         if made is None:
             edits += slot.behind(code)
         else:
-            new = f"{slot.source.segment(made.func)}({IMAGENET[0]}, {IMAGENET[1]})"
+            new = f"{slot.source.segment(made.func)}({known[0]}, {known[1]})"
             edits += [one for one in [slot.source.replaced(made, new)] if one not in edits]
     return slots[0][1].source.fix(title, *edits)
 
@@ -291,9 +302,9 @@ def enlargement(setup: Setup) -> Fix:
 def moderation(setup: Setup, train: Pipeline, strong: Sequence[str]) -> Fix:
     """Takes augmentation that is too strong out, and puts crops with padding for those that cut deep."""
     size = setup.image_size or 32
-    crop, flip = crop_and_flip(size)
-    title = "crop with padding and flip"
-    manual = Fix(title, code=f"{crop}, {flip}")
+    code = standard(train, size)
+    crop, title = code[0], f"crop with padding{' and flip' if FLIP in code else ''}"
+    manual = Fix(title, code=", ".join(code))
     found = compose_of(setup, train)
     if found is None or any(compose_of(setup, one) == found for one in setup.evals):
         return manual
