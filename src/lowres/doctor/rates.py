@@ -1,9 +1,10 @@
 """The rate over the whole training: simulated from the schedule, or as the loop itself set it."""
 
 import copy
+import itertools
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch.optim import lr_scheduler
@@ -109,6 +110,39 @@ def _batches_with(trace: Trace, kind: str, loader: int) -> set[tuple[int, int]]:
     return found
 
 
+def each_batch(trace: Trace) -> bool:
+    """Whether the schedule is stepped beside every batch where the optimizer is not: gradients are accumulated."""
+    loader = trace.train_loader()
+    if loader is None:
+        return False
+    stepped, scheduled = (_batches_with(trace, kind, id(loader)) for kind in ("step", "schedule"))
+    return bool(scheduled) and len(scheduled - stepped) >= 0.5 * len(scheduled)
+
+
+def _before_first_step(trace: Trace) -> int:
+    """Steps of the schedule before the optimizer's first."""
+    events = itertools.takewhile(lambda event: event.kind != "step", trace.of("schedule", "step"))
+    return sum(1 for _ in events) if trace.count("step") else 0
+
+
+def figures(trace: Trace) -> tuple[float, float] | None:
+    """Of a schedule that is handed how far the training is, `step(epoch + i / batches)`.
+
+    Returns:
+        The first figure, and by how much it grows in an epoch; None where it is handed none that grow.
+    """
+    loader, firsts, begun = trace.train_loader(), list[float](), False
+    for event in trace.of("iterate", "schedule"):
+        if event.kind == "iterate":
+            begun = begun or (loader is not None and event["loader"] == id(loader))
+        elif begun and event["given"] and event["given"][0] is not None:
+            firsts.append(event["given"][0])
+            begun = False
+    if len(firsts) < 2 or firsts[0] < 0 or firsts[-1] <= firsts[0]:
+        return None
+    return firsts[0], (firsts[-1] - firsts[0]) / (len(firsts) - 1)
+
+
 def rates(
     trace: Trace, scheduler: Any, *, epochs: int | None, steps_per_epoch: int | None, how: str = ""
 ) -> Rates | None:
@@ -118,7 +152,7 @@ def rates(
         trace: What was seen.
         scheduler: The schedule as it was before the first step, over an optimizer that may be changed; None: none.
         epochs: Of the whole training, as far as known.
-        steps_per_epoch: Optimizer steps.
+        steps_per_epoch: Of the schedule, where it is stepped by the batch.
         how: How often the schedule is stepped, where that is known: batch or epoch.
     """
     observed = [max(event["rates"]) for event in trace.of("step") if event["rates"]]
@@ -127,7 +161,10 @@ def rates(
     if scheduler is not None and how != "never" and 0 < steps <= LONGEST:
         if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
             return Rates(tuple(observed[:1]) or (_rate(scheduler),), "plateau", how)
-        return simulate(scheduler, steps, how)
+        handed = figures(trace) if isinstance(scheduler, lr_scheduler.CosineAnnealingWarmRestarts) else None
+        each = (handed[0], handed[1] * (epochs or 0) / steps) if handed else None
+        ahead = _before_first_step(trace) if each_batch(trace) else 0  # the schedule is known from there on
+        return replace(simulate(scheduler, max(1, steps - ahead), how, each), steps=steps)
     if not observed:
         return None
     by_epoch = observed_by_epoch(trace)
@@ -138,8 +175,15 @@ def rates(
     return Rates(by_epoch, "observed", "never" if scheduler is not None else "", len(by_epoch))
 
 
-def simulate(scheduler: Any, steps: int, how: str) -> Rates:
-    """Steps a copy of a schedule to the end; its first figure is the rate before the first step."""
+def simulate(scheduler: Any, steps: int, how: str, handed: tuple[float, float] | None = None) -> Rates:
+    """Steps a copy of a schedule to the end; its first figure is the rate before the first step.
+
+    Args:
+        scheduler: The schedule; it stays as it is.
+        steps: How many.
+        how: batch or epoch.
+        handed: The figure that its first step is handed, and by how much that grows from step to step; None: none.
+    """
     stepped = copy.deepcopy(scheduler)
     curve = [_rate(stepped)]
     error = ""
@@ -148,7 +192,7 @@ def simulate(scheduler: Any, steps: int, how: str) -> Rates:
         warnings.simplefilter("ignore")
         for number in range(1, steps):
             try:
-                stepped.step()
+                stepped.step(*([handed[0] + handed[1] * (number - 1)] if handed else []))
             except Exception as problem:  # OneCycleLR raises beyond its total
                 error = f"step {number}: {str(problem).splitlines()[0] if str(problem) else type(problem).__name__}"
                 break

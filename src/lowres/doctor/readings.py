@@ -43,6 +43,12 @@ def describe_scores(scores: Tensor, target: Any) -> dict[str, Any]:
     return known
 
 
+def total(value: Any, options: dict[str, Any]) -> float | None:
+    """The sum over a batch of a loss that is made without taking the mean; None of one that is a mean."""
+    summed = options.get("reduction", "mean") != "mean" or options.get("size_average") is False
+    return float(value.detach().float().sum()) if summed and isinstance(value, Tensor) else None
+
+
 def dry_copy(scheduler: Any) -> Any:
     """A copy of a schedule over an optimizer of the same groups and no weights; None where it cannot be copied."""
     real = getattr(scheduler, "optimizer", None) or getattr(scheduler, "_optimizer", None)

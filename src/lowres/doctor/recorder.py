@@ -27,6 +27,7 @@ from lowres.doctor.readings import (
     has_gradients,
     number,
     parts,
+    total,
 )
 from lowres.doctor.trace import Event, Sample, Seen, Trace
 
@@ -63,6 +64,7 @@ class Recorder:
         self._depth = 0
         self._undo: contextlib.ExitStack = contextlib.ExitStack()
         self._pristine = False
+        self._followed: set[type[Any]] = set()
 
     def note(self, kind: str, **data: Any) -> Event:
         """Adds an event."""
@@ -107,11 +109,10 @@ class Recorder:
             self.patch(F, name, functools.partial(self._loss, name))
         for home in (nn.utils, nn.utils.clip_grad):
             self.patch(home, "clip_grad_norm_", self._clip)
-        for kind in _schedulers(lr_scheduler.LRScheduler):
+        for kind in dict.fromkeys(_schedulers(lr_scheduler.LRScheduler)):
             if "__init__" in vars(kind):
                 self.patch(kind, "__init__", self._scheduler_init)
-            if "step" in vars(kind):
-                self.patch(kind, "step", self._scheduler_step)
+            self._patch_step(kind)
         self._undo.callback(register_optimizer_step_pre_hook(self._before_step).remove)
         self._undo.callback(register_optimizer_step_post_hook(self._after_step).remove)
         return self
@@ -120,6 +121,13 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._undo.close()
+        self._followed.clear()
+
+    def _patch_step(self, kind: type[Any]) -> None:
+        """Notes the steps of a kind of schedule that steps in a manner of its own."""
+        if "step" in vars(kind) and kind not in self._followed:
+            self._followed.add(kind)
+            self.patch(kind, "step", self._scheduler_step)
 
     def _module_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -172,6 +180,7 @@ class Recorder:
             if not self._depth and isinstance(scores, Tensor) and not self.fast:
                 smoothing = float(kwargs.get("label_smoothing") or 0.0)
                 described = describe_scores(scores, target)
+                described["total"] = total(value, kwargs)
                 self.note("loss", name=name, **described, value=number(value), smoothing=smoothing)
             return value
 
@@ -202,6 +211,9 @@ class Recorder:
     def _before_step(self, item: Optimizer, args: Any, kwargs: Any) -> None:
         if id(item) not in self.trace.optimizers:
             self.trace.optimizers[id(item)] = Seen(item, None, {"groups": groups(item)})
+        noted = self.trace.optimizers[id(item)].notes["groups"]
+        if len(noted) < len(item.param_groups):  # some were added after it was made
+            noted += groups(item)[len(noted) :]
         if not self._pristine:  # schedules as they are before the first step, to be simulated from there
             self._pristine = True
             for seen in self.trace.schedulers.values():
@@ -216,6 +228,9 @@ class Recorder:
 
     def _scheduler_init(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def init(item: Any, *args: Any, **kwargs: Any) -> None:
+            for kind in type(item).__mro__:  # those of the program's own exist by now
+                if issubclass(kind, lr_scheduler.LRScheduler):
+                    self._patch_step(kind)
             before, self._scheduling = self._scheduling, True  # one of several is stepped while they are put together
             try:
                 original(item, *args, **kwargs)

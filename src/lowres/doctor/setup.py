@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from lowres.doctor.findings import Finding, Place
 from lowres.doctor.network import BATCH_NORMS, Network, drops, look
 from lowres.doctor.pipeline import Pipeline
-from lowres.doctor.rates import Rates, accumulation, rates
+from lowres.doctor.rates import Rates, accumulation, each_batch, rates
 from lowres.doctor.readings import dry_copy
 from lowres.doctor.recognise import Kind, recognise
 from lowres.doctor.source import Source
@@ -165,6 +165,11 @@ class Setup:
         loader = self.trace.train_loader()
         return sum(1 for event in self.trace.of("iterate") if loader is not None and event["loader"] == id(loader))
 
+    @property
+    def seen_whole(self) -> bool:
+        """Whether the observed program went through all its epochs; early stopping or a lack of time may end it."""
+        return self.epochs is not None and self.epochs_seen >= self.epochs
+
     @cached_property
     def accumulation(self) -> int:
         """Batches of the training loader that a step of the optimizer is taken for."""
@@ -173,8 +178,16 @@ class Setup:
     @property
     def steps_per_epoch(self) -> int | None:
         """Steps of the optimizer in a pass over the training loader."""
+        return self._per_epoch(self.accumulation)
+
+    @property
+    def schedule_steps(self) -> int | None:
+        """Steps of the schedule in a pass over the training loader, where it is stepped by the batch."""
+        return self._per_epoch(1 if each_batch(self.trace) else self.accumulation)
+
+    def _per_epoch(self, batches: int) -> int | None:
         try:
-            return max(1, len(self.train.loader) // self.accumulation) if self.train is not None else None
+            return max(1, len(self.train.loader) // batches) if self.train is not None else None
         except TypeError:
             return None
 
@@ -189,7 +202,7 @@ class Setup:
                 self.trace,
                 self.scheduler,
                 epochs=self.epochs,
-                steps_per_epoch=self.steps_per_epoch,
+                steps_per_epoch=self.schedule_steps,
                 how=self.cadence,
             ),
         )

@@ -7,6 +7,7 @@ from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.remedies.places import declaration, epoch_loop, epochs_text, given
 from lowres.doctor.remedies.schedules import schedule_made
 from lowres.doctor.setup import Setup
+from lowres.doctor.source import Source
 
 
 @check(
@@ -155,13 +156,16 @@ def _breaks(setup: Setup) -> Place | None:
     "TR533", "weights of the old release", grade="note", kind="C36", cost=(0, 1), source="torchvision has deprecated it"
 )
 def pretrained_flag(setup: Setup) -> Found | None:
-    """`pretrained=True` gives the first release of the weights; newer ones are several points better on ImageNet."""
+    """`pretrained=True` gives the first release of the weights; newer ones are several points better on ImageNet.
+
+    Only of functions that the file imports from torchvision: others of the same name take other arguments.
+    """
     for source in (setup.source, *setup.files.values()):
-        for call in source.calls(*_zoo(source)) if source is not None else ():
+        for call in source.calls(*_zoo()) if source is not None else ():
             assert source is not None
             flag = next((k for k in call.keywords if k.arg == "pretrained"), None)
             if flag is not None and isinstance(flag.value, ast.Constant) and flag.value.value is True:
-                if "timm" in source.segment(call.func):
+                if not _of_torchvision(source, call):
                     continue
                 return Found(
                     "pretrained=True is deprecated, and means the oldest weights",
@@ -177,7 +181,23 @@ def pretrained_flag(setup: Setup) -> Found | None:
     return None
 
 
-def _zoo(source: object) -> list[str]:
+def _zoo() -> list[str]:
     import torchvision
 
     return list(torchvision.models.list_models())
+
+
+def _of_torchvision(source: Source, call: ast.Call) -> bool:
+    """Whether what is called begins with a name that the file imports from torchvision, and does not define."""
+    root = ast.unparse(call.func).partition(".")[0]
+    if root in {one.name for one in source.nodes(ast.FunctionDef)} | {one.name for one in source.nodes(ast.ClassDef)}:
+        return False
+    homes: list[str] = []
+    stars: list[str] = []
+    for node in source.nodes(ast.Import, ast.ImportFrom):
+        assert isinstance(node, ast.Import | ast.ImportFrom)
+        for one in node.names:
+            home = "." if isinstance(node, ast.ImportFrom) and node.level else getattr(node, "module", None) or one.name
+            homes += [home] if (one.asname or one.name.partition(".")[0]) == root else []
+            stars += [home] if one.name == "*" else []
+    return all(home.partition(".")[0] == "torchvision" for home in homes) if homes else "torchvision.models" in stars

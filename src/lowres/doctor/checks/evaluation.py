@@ -83,12 +83,12 @@ def _unfollowed(setup: Setup) -> Iterator[Event]:
 def no_train(setup: Setup) -> Found | None:
     """After an evaluation `train()` is not called again: norms keep their statistics, dropout is off.
 
-    Gradients flow through a network that is in evaluation mode. Silent where it is so from the first step on loaded
-    weights: batch norm is frozen on purpose then, for fine-tuning.
+    Gradients flow through a network that is in evaluation mode, in all passes before a step. Silent where only some
+    are, as those of an attack on the images in adversarial training, and where it is so from the first step on
+    loaded weights: batch norm is frozen on purpose then, for fine-tuning.
     """
-    train = {e["loader"] for e in setup.trace.of("backward")}
-    trained = [e for e in _forwards(setup, grad=True) if e["loader"] in train]
-    wrong = [e for e in trained if not e["training"]]
+    trained = _by_step(setup)
+    wrong = [passes for passes in trained if not any(e["training"] for e in passes)]
     if not wrong or not setup.mode_matters or not _own_loop(setup):
         return None
     always = len(wrong) == len(trained)
@@ -99,9 +99,29 @@ def no_train(setup: Setup) -> Found | None:
         + (" from the first step" if always else " after the first evaluation"),
         {"steps_in_evaluation_mode": len(wrong), "steps": len(trained), "batch_norm": setup.batch_normed},
         cost=10.0 if setup.batch_normed else 3.0,
-        place=wrong[0].place,
+        place=wrong[0][0].place,
         fix=training_mode(setup),
     )
+
+
+def _by_step(setup: Setup) -> list[list[Event]]:
+    """The passes with gradients over training loaders, by the step that they come before.
+
+    Where no optimizer steps, by the backward pass. Passes that neither follows are left out.
+    """
+    train = {e["loader"] for e in setup.trace.of("backward")}
+    own = {id(e) for e in _forwards(setup, grad=True) if e["loader"] in train}
+    ends = "step" if setup.trace.count("step") else "backward"
+    found: list[list[Event]] = []
+    passes: list[Event] = []
+    followed = False
+    for event in setup.trace.of("forward", "backward", "step"):
+        followed = followed or event.kind == "backward"
+        if id(event) in own:
+            passes.append(event)
+        elif event.kind == ends:
+            found, passes, followed = [*found, passes], [], False
+    return [one for one in [*found, passes if followed else []] if one]
 
 
 @check(

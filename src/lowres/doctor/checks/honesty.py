@@ -4,10 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from lowres.doctor.findings import Found, Place, check
+from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.remedies.modes import divided_by_images, on_validation
 from lowres.doctor.remedies.splits import each_image_once
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source, called, last_name
+from lowres.doctor.source import Source, called, last_name, parent
+from lowres.doctor.wrappers import length_of
 
 
 @check(
@@ -85,14 +87,14 @@ def arithmetic(setup: Setup) -> Found | None:
 
     Read in the source: a sum of hits over a loop, divided by `len` of the very thing that is looped over, or by
     that times a batch size. A mean of batch means is fine to within the last batch, and a product is exact where
-    every batch of the loader is full.
+    every batch of the loader is full. Where one quotient is divided once more, as by the batch size, silent.
     """
     for source in (setup.source, *setup.files.values()):
         if source is None:
             continue
         for division in source.nodes(ast.BinOp):
             assert isinstance(division, ast.BinOp)
-            if not isinstance(division.op, ast.Div):
+            if not isinstance(division.op, ast.Div) or _of_several(division):
                 continue
             found = _wrong_divisor(setup, source, division)
             if found:
@@ -101,9 +103,35 @@ def arithmetic(setup: Setup) -> Found | None:
                     {"expression": source.segment(division), "divided_by": found},
                     cost=0.1,
                     place=Place(source.path, division.lineno),
-                    fix=divided_by_images(source, division),
+                    fix=divided_by_images(source, division, _counted(setup, source.segment(division.right))),
                 )
     return None
+
+
+def _of_several(division: ast.BinOp) -> bool:
+    """Whether it is one of several divisions of the same hits: `correct / len(loader) / batch_size`."""
+    if any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div) for n in ast.walk(division.left)):
+        return True
+    below, above = division, parent(division)
+    while isinstance(above, ast.BinOp) and isinstance(above.op, ast.Mult | ast.Div):
+        if isinstance(above.op, ast.Div) and above.left is below and not isinstance(above.right, ast.Constant):
+            return True
+        below, above = above, parent(above)
+    return False
+
+
+def _counted(setup: Setup, divisor: str) -> str:
+    """What of a loader has as many elements as it gives images: its sampler, where that leaves some out."""
+    for one in _meant(setup, divisor):
+        if length_of(one.loader.sampler) not in (None, one.size):
+            return "sampler"
+    return "dataset"
+
+
+def _meant(setup: Setup, name: str) -> list[Pipeline]:
+    """The loaders that a name may stand for."""
+    train = [setup.train] if setup.train is not None else []
+    return train if "train" in name.lower() else setup.evals
 
 
 def _wrong_divisor(setup: Setup, source: Source, division: ast.BinOp) -> str:
@@ -138,8 +166,7 @@ def _looped_over(node: ast.AST) -> Iterator[str]:
 
 def _exact(setup: Setup, divisor: ast.expr, over: str) -> bool:
     """Whether the loaders that are meant give nothing but batches of the size that the divisor counts with."""
-    train = [setup.train] if setup.train is not None else []
-    loaders = train if "train" in over.lower() else setup.evals
+    loaders = _meant(setup, over)
     sides = (divisor.left, divisor.right) if isinstance(divisor, ast.BinOp) else ()
     written = [side.value for side in sides if isinstance(side, ast.Constant)]
     size = 1 if isinstance(divisor, ast.Call) else written[0] if written else None

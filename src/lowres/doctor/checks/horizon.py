@@ -6,7 +6,7 @@ from torch.optim import lr_scheduler
 
 from lowres.doctor.checks.schedule import MEASURED, averaged, curve, place_of
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.remedies.schedules import mended, plateau_fix
+from lowres.doctor.remedies.horizons import mended, plateau_fix
 from lowres.doctor.setup import Setup
 
 
@@ -33,7 +33,8 @@ def never_anneals(setup: Setup) -> Found | None:
 
     The schedule is stepped through the training as the loop steps it: a horizon that counts batches where the loop
     counts epochs, milestones beyond the last epoch, a cosine made for more epochs. Silent where weights are averaged,
-    where the schedule restarts (LR106), or where no optimizer steps (TR522), beside which its pace would show.
+    where the schedule restarts (LR106), or where no optimizer steps (TR522), beside which its pace would show. A rate
+    that the loop itself sets is judged where all its epochs were seen.
     """
     rates = setup.rates
     if setup.trace.count("backward") and not setup.trace.count("step"):
@@ -41,7 +42,7 @@ def never_anneals(setup: Setup) -> Found | None:
     if (
         rates is None
         or not _simulated(setup)
-        or (rates.source == "observed" and (setup.epochs_seen < 5 or rates.constant))
+        or (rates.source == "observed" and (setup.epochs_seen < 5 or rates.constant or not setup.seen_whole))
     ):
         return None
     warm = rates.at(1) >= rates.peak * 0.999 and rates.curve[0] < 0.5 * rates.peak

@@ -15,18 +15,20 @@ from lowres.doctor.trace import Event
 def stale(setup: Setup) -> Found | None:
     """Each step uses the gradients of all batches before it.
 
-    At every backward pass after a step it is looked whether gradients are still there. Accumulation over several
-    batches clears them after each step, and stays silent.
+    At every backward pass after a step it is looked whether gradients are still there; a step counts where they are
+    at all passes before it. Accumulation over several batches clears them after each step, and stays silent, and so
+    does a loop that clears them between the pass of an attack on its images and its own.
     """
     stepped, after, left = False, 0, 0
-    place = None
+    place, passes = None, list[Event]()
     for event in setup.trace.of("backward", "step", real=True):
-        if event.kind == "step":
-            stepped = True
-        elif stepped:
-            after, left = after + 1, left + bool(event["stale"])
-            place = place or event.place
-            stepped = False
+        if event.kind == "backward":
+            passes.append(event)
+            continue
+        if stepped and passes:
+            after, left = after + 1, left + all(one["stale"] for one in passes)
+            place = place or passes[0].place
+        stepped, passes = True, []
     if not after or left < after or after < 2:
         return None
     return Found(
@@ -295,4 +297,7 @@ def _bf16(source: Source, call: ast.Call) -> Fix:
     title, dtype = "bf16, which needs no scaler", spell(source, "torch.bfloat16")
     if dtype is None:
         return Fix(title, code='torch.autocast("cuda", dtype=torch.bfloat16)')
+    named = any(one.arg == "dtype" for one in call.keywords)
+    if len(call.args) > 1 and not named:
+        return source.fix(title, source.replaced(call.args[1], dtype))
     return source.fix(title, source.with_keyword(call, "dtype", dtype))

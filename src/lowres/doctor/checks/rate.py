@@ -9,6 +9,7 @@ from lowres.doctor.remedies.optimizers import in_sgd_s_place
 from lowres.doctor.remedies.places import given, loader_made, optimizer_made
 from lowres.doctor.remedies.schedules import schedule_made
 from lowres.doctor.setup import Setup
+from lowres.doctor.trace import Event
 
 PRIOR = "a prior by optimizer, batch, norms and weights; public cases: up to 85 points"
 
@@ -17,23 +18,44 @@ def sensible(setup: Setup, batch: int | None = None) -> tuple[float, float] | No
     """The rates that suit this optimizer, batch (by default the loader's) and network; None without a prior.
 
     Where gradients are accumulated they reach from what suits one batch to what suits all that a step is taken for,
-    since losses may be divided by their number or not.
+    since losses may be divided by their number or not. SGD's are divided by the images of a step where losses are
+    summed over them; Adam minds no scale.
     """
+    added = setup.algorithm == "SGD" and summed(setup)
+    if added and not batch and (setup.train is None or not setup.train.batch_size):
+        return None
     batch = batch or (setup.train.batch_size if setup.train is not None else None) or 128
     whole = batch * setup.accumulation
     normed = setup.network is None or setup.network.norms > 0
     attends = setup.network is not None and setup.network.attention
     if setup.algorithm == "SGD":
         # Momentum multiplies the step by 1 / (1 - momentum); the prior is for momentum 0.9.
-        gain = (1 - setup.momentum) / 0.1
+        gain, images = (1 - setup.momentum) / 0.1, whole if added else 1
         low, high = (0.001, 0.03) if setup.pretrained else (0.02, 0.4) if normed else (0.005, 0.05)
         if setup.pretrained and _head_alone(setup):
             high = 0.3
-        return low * min(gain, 3) * min(batch / 128, 1), high * gain * max(min(whole / 128, 8), 0.25)
+        low, high = low * min(gain, 3) * min(batch / 128, 1), high * gain * max(min(whole / 128, 8), 0.25)
+        return low / images, high / images
     if setup.algorithm in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax"):
         low, high = (1e-5, 1e-3) if setup.pretrained else (2e-4, 2e-3 if attends else 5e-3)
         return low, high * max(1.0, math.sqrt(whole / 128))
     return None
+
+
+def summed(setup: Setup) -> bool:
+    """Whether gradients are those of a loss summed over the batch: `CrossEntropyLoss(reduction="sum")`.
+
+    The value that `backward` starts from is compared with the sum, since a sum may be divided by the batch's size.
+    """
+    loss: Event | None = None
+    found: list[bool] = []
+    for event in setup.trace.of("loss", "backward", real=True):
+        if event.kind == "loss":
+            loss = event
+        elif loss is not None and event["value"] is not None:
+            whole, several = loss["total"] or 0.0, loss["shape"][:1] > (1,)
+            found.append(several and whole > 0 and 0.75 <= event["value"] / whole <= 1.5)
+    return 2 * sum(found) > len(found)
 
 
 def _head_alone(setup: Setup) -> bool:
@@ -84,7 +106,8 @@ def too_high(setup: Setup) -> Found | None:
 
     A warning at three times the top of the usual range (twice for pretrained weights); an error at ten times, or
     where the loss moreover became infinite or ten times as large in the observed steps. The range is scaled with the
-    batch and with momentum. The rate is taken after warm-up, at its peak.
+    batch and with momentum, and divided by the batch's size where losses are summed over it. The rate is taken after
+    warm-up, at its peak.
     """
     prior, rates = sensible(setup), setup.rates
     if prior is None or rates is None:
@@ -119,7 +142,8 @@ def too_low(setup: Setup) -> Found | None:
     """The highest rate of the schedule is a quarter of where the usual range begins, or less.
 
     The range is scaled with the batch, and begins lower for pretrained weights and without norms. SGD with little or
-    no momentum is TR502's. Where a schedule was seen in part, the rate that it was made for counts.
+    no momentum is TR502's. Where a schedule was seen in part, the rate that it was made for counts. Of losses
+    that are summed over the batch, usual rates of SGD are divided by its size.
     """
     prior, rates = sensible(setup), setup.rates
     if prior is None or rates is None or (setup.algorithm == "SGD" and setup.momentum < 0.5):
@@ -162,7 +186,8 @@ def batch(setup: Setup) -> Found | None:
         return None
     if setup.algorithm in ("LARS", "LAMB", "Lamb", "Lars") or train.batch_size < 0.02 * train.size or steps >= 60:
         return None
-    if train.batch_size <= 1024 and setup.algorithm == "SGD" and rates.peak * 1024 / train.batch_size >= 0.8:
+    peak = rates.peak * (train.batch_size if summed(setup) else 1)
+    if train.batch_size <= 1024 and setup.algorithm == "SGD" and peak * 1024 / train.batch_size >= 0.8:
         return None
     total = steps * (setup.epochs or 0)
     if setup.epochs and total > 20_000:

@@ -109,14 +109,16 @@ def _own_schedule(setup: Setup) -> Place | None:
 def idle(setup: Setup) -> Found | None:
     """A schedule is there, and the rate does not follow it.
 
-    A scheduler whose `step` is never called in two whole epochs and all that were passed over; or a rate that the
-    loop writes itself and that never changes, as when the function for it is handed something other than the epoch.
+    A scheduler whose `step` is never called in two whole epochs and all that were passed over, while the rate stays
+    the same; or a rate that the loop writes itself and that never changes, as when the function for it is handed
+    something other than the epoch. Of the latter nothing is said where the loop ended early, before its milestones
+    may have come, unless it is seen that the function is handed the rate.
     """
     rates = setup.rates
     keys = setup.trace.scheduler_keys()
     if rates is None or not setup.trace.count("step") or setup.epochs_seen < 2:
         return None
-    if keys and not setup.trace.count("schedule"):
+    if keys and rates.constant and not setup.trace.count("schedule"):
         kind = type(setup.trace.schedulers[keys[-1]].item).__name__
         return Found(
             f"{kind} is made and never stepped: the rate stays at {rates.peak:g}",
@@ -128,6 +130,8 @@ def idle(setup: Setup) -> Found | None:
     place = _own_schedule(setup)
     if not keys and place is not None and rates.constant and setup.epochs_seen >= 10:
         wrong = _rate_for_epoch(setup)
+        if wrong is None and not setup.seen_whole:
+            return None
         return Found(
             f"the loop sets its rate in each epoch, and always to {rates.peak:g}"
             + (": the schedule is handed the rate in place of the epoch" if wrong else ""),

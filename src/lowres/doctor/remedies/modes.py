@@ -155,8 +155,14 @@ def _by_flag(source: Source, call: ast.Call, title: str) -> Fix | None:
     return None
 
 
-def divided_by_images(source: Source, division: ast.BinOp) -> Fix:
-    """Hits divided by a count of images: one that the loop keeps, else the length of the loader's data set."""
+def divided_by_images(source: Source, division: ast.BinOp, counted: str = "dataset") -> Fix:
+    """Hits divided by a count of images: one that the loop keeps, else how many the loader draws from.
+
+    Args:
+        source: The file.
+        division: Hits by something else.
+        counted: Which attribute of the loader has as many elements as it gives images: dataset or sampler.
+    """
     title = "divide by the images"
     lengths = [n for n in ast.walk(division.right) if isinstance(n, ast.Call) and called(n) == "len" and n.args]
     over = source.segment(lengths[0].args[0])
@@ -167,7 +173,7 @@ def divided_by_images(source: Source, division: ast.BinOp) -> Fix:
         for node in ast.walk(loop):
             if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) and _counts_images(source, node.value):
                 return source.fix(title, source.replaced(division.right, source.segment(node.target)))
-    return source.fix(title, source.replaced(division.right, f"len({over}.dataset)"))
+    return source.fix(title, source.replaced(division.right, f"len({over}.{counted})"))
 
 
 def _counts_images(source: Source, value: ast.expr) -> bool:

@@ -5,13 +5,16 @@ import ast
 from lowres.doctor.calls import argument
 from lowres.doctor.findings import Fix
 from lowres.doctor.remedies.places import given, optimizer_made
+from lowres.doctor.remedies.schedules import schedule_made
 from lowres.doctor.remedies.scopes import spell
 from lowres.doctor.setup import Setup
 
 CONVOLUTIONAL = ("residual", "depthwise", "densely", "plain deep network with norms")
 """Kinds of networks that SGD with momentum trains best from scratch."""
-KEPT = ("params", "lr", "weight_decay", "maximize", "foreach", "differentiable")
+KEPT = ("params", "lr", "weight_decay", "momentum", "maximize", "foreach", "differentiable")
 """Options that SGD has as well."""
+CYCLES = ("OneCycleLR", "CyclicLR")
+"""Schedules that have a highest rate of their own, whatever the optimizer's."""
 OF_SGD = 0.02
 """Rates from here on are SGD's; no kind of Adam is trained at them."""
 
@@ -19,7 +22,8 @@ OF_SGD = 0.02
 def in_sgd_s_place(setup: Setup, always: bool = False) -> Fix | None:
     """SGD with momentum and decay, where Adam runs at a rate of SGD's or its decay is to be mended.
 
-    For convolutional networks with norms, trained from scratch; None for all others.
+    For convolutional networks with norms, trained from scratch; None for all others, and where the rate comes from a
+    cycle whose construction is not found.
 
     Args:
         setup: The setup.
@@ -40,16 +44,24 @@ def in_sgd_s_place(setup: Setup, always: bool = False) -> Fix | None:
     rate = argument(call, "lr")
     edits = [source.replaced(call.func, func)]
     edits += [source.keyword_removed(call, one.arg) for one in call.keywords if one.arg not in KEPT and one.arg]
+    fits = usual / 4 <= rates.peak <= usual * 3
     if rate is None:
         edits.append(source.with_keyword(call, "lr", f"{usual:g}"))
-    elif not usual / 4 <= rates.peak <= usual * 3:
+    elif not fits:
         own = given(source, rate, rates.peak, f"{usual:g}")
         edits += [own] if own is not None else []
+    if not fits and type(setup.scheduler).__name__ in CYCLES:
+        cycle = schedule_made(setup)
+        highest = argument(cycle.call, "max_lr") if cycle is not None and cycle.source is source else None
+        own = given(source, highest, rates.peak, f"{usual:g}")
+        if own is None:  # SGD would run at a rate of Adam's
+            return None
+        edits += [own]
     decay = max((float(group.get("weight_decay") or 0) for group in setup.groups), default=0.0)
     edits.append(source.with_keyword(call, "momentum", "0.9"))
     if not 1e-4 <= decay <= 1e-3:
         edits.append(source.with_keyword(call, "weight_decay", "5e-4"))
-    return source.fix("SGD with momentum", *edits)
+    return source.fix("SGD with momentum", *dict.fromkeys(edits))
 
 
 def decoupled(setup: Setup, decay: float) -> Fix:

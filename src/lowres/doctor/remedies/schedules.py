@@ -1,10 +1,9 @@
-"""Fixes of schedules: one where there is none, a step where none is taken, a horizon that fits the training."""
+"""Fixes of schedules: one where there is none, a step where none is taken."""
 
 import ast
 
 from torch.optim import lr_scheduler
 
-from lowres.doctor.calls import argument
 from lowres.doctor.findings import Fix
 from lowres.doctor.patching.edits import Edit
 from lowres.doctor.rates import Rates, simulate
@@ -13,12 +12,11 @@ from lowres.doctor.remedies.places import (
     batch_loop,
     epoch_loop,
     epochs_text,
-    loader_text,
     made,
     optimizer_made,
     optimizer_step,
 )
-from lowres.doctor.remedies.scopes import FUNCTIONS, home, known, spell, statement, unused
+from lowres.doctor.remedies.scopes import FUNCTIONS, home, known, spell, unused
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import LOOPS, Source, parent
 
@@ -221,125 +219,3 @@ def start_stepping(setup: Setup) -> Fix:
         if edit is not None:
             return built.source.fix(title, edit)
     return Fix(title, code="scheduler.step(metric)" if plateau else "scheduler.step()")
-
-
-def mended(setup: Setup) -> Fix:
-    """A schedule whose horizon does not fit: stepped in the unit that it counts, or given the training's length."""
-    rates, built = setup.rates, schedule_made(setup)
-    steps = rates.steps if rates is not None else 0
-    how = rates.cadence if rates is not None else EPOCH
-    other = EPOCH if how == BATCH else BATCH
-    if not _stepped_as_seen(setup, how):
-        return Fix("a horizon as long as the training", code=f"T_max={steps}")
-    if built is not None and sound(under(setup, other)):
-        fix = _moved(setup, built, other)
-        if fix is not None:
-            return fix
-    horizon = _horizon(setup, built.source, built.statement, how) if built is not None else None
-    title = "a horizon as long as the training"
-    if built is None or horizon is None:
-        return Fix(title, code=f"T_max={steps}")
-    kind = type(setup.scheduler).__name__
-    if kind == "CosineAnnealingLR":
-        return built.source.fix(title, built.source.with_keyword(built.call, "T_max", horizon))
-    if kind == "OneCycleLR":
-        return built.source.fix(title, *_one_cycle(built, horizon))
-    if kind == "MultiStepLR" and how == EPOCH and steps >= 10 and _gamma(built) <= 0.3:
-        return built.source.fix(
-            "milestones within the training",
-            built.source.with_keyword(built.call, "milestones", f"[{steps // 2}, {steps * 4 // 5}]"),
-        )
-    return into_cosine(setup, built, horizon)
-
-
-def _stepped_as_seen(setup: Setup, how: str) -> bool:
-    """Whether the source agrees on how often the schedule is stepped; without steps of the optimizer none can tell."""
-    if not setup.trace.count("step"):
-        return False
-    inner = batch_loop(setup)
-    places = {event.place for event in setup.trace.of("schedule")}
-    if inner is None or not places or any(one is None or setup.text(one) is not inner[0] for one in places):
-        return True
-    lines = range(inner[1].lineno, (inner[1].end_lineno or 0) + 1)
-    return all((one.line in lines) is (how == BATCH) for one in places if one is not None)
-
-
-def into_cosine(setup: Setup, built: Made, horizon: str, *edits: Edit) -> Fix:
-    """A cosine over the whole training in a schedule's place."""
-    optimizer = argument(built.call, "optimizer")
-    title = "decay over the whole training"
-    spelled = spell(built.source, "torch.optim.lr_scheduler.CosineAnnealingLR")
-    if optimizer is None or spelled is None:
-        return Fix(title, code=f"CosineAnnealingLR(optimizer, T_max={horizon})")
-    text = f"{spelled}({built.source.segment(optimizer)}, T_max={horizon})"
-    return built.source.fix(title, built.source.replaced(built.call, text), *edits)
-
-
-def plateau_fix(setup: Setup, mode: str, step: ast.Call) -> Fix:
-    """The other mode; in the place of a plateau of so little patience that it would be gone early, a cosine."""
-    built = schedule_made(setup)
-    title = f"mode={mode!r}"
-    if built is None:
-        return Fix(title, code=f"ReduceLROnPlateau(optimizer, mode={mode!r})")
-    patience, epochs = setup.scheduler.patience, setup.epochs or 0
-    horizon = epochs_text(setup, built.source, built.statement)
-    once = len(
-        [one for one in built.source.calls("step") if one.args and ast.unparse(one.func) == ast.unparse(step.func)]
-    )
-    same_file = step in built.source.calls("step")
-    if (
-        horizon is not None
-        and epochs >= 20 * patience
-        and once == 1
-        and same_file
-        and isinstance(statement(step), ast.Expr)
-    ):
-        fix = into_cosine(setup, built, horizon, built.source.replaced(step, f"{ast.unparse(step.func)}()"))
-        if fix.edits:
-            return Fix(f"{title}; better a cosine, since its patience is short", fix.path, fix.edits, fix.diff)
-    return built.source.fix(title, built.source.with_keyword(built.call, "mode", repr(mode)))
-
-
-def _moved(setup: Setup, built: Made, how: str) -> Fix | None:
-    """Its step taken out of one loop and put into the other."""
-    places = {event.place for event in setup.trace.of("schedule")}
-    place = next(iter(places), None)
-    if len(places) != 1 or place is None or setup.text(place) is not built.source or built.target is None:
-        return None
-    call = built.source.call_at(place.line, "step")
-    if call is None or not isinstance(statement(call), ast.Expr) or statement(call).value is not call:  # type: ignore[attr-defined]
-        return None
-    stepped = statement(call)
-    edit = step_each(setup, built, built.name, how)
-    if edit is None:
-        return None
-    title = "step it once an epoch" if how == EPOCH else "step it after each batch, which its horizon counts"
-    return built.source.fix(title, built.source.removed(stepped), edit)
-
-
-def _horizon(setup: Setup, source: Source, site: ast.stmt, how: str) -> str | None:
-    """The schedule's steps over the whole training as code."""
-    epochs = epochs_text(setup, source, site)
-    if how == EPOCH:
-        return epochs
-    loader = loader_text(setup, source, site)
-    if epochs is not None and loader is not None:
-        return (
-            f"{epochs} * len({loader})"
-            if epochs.replace(".", "").isidentifier() or epochs.isdigit()
-            else (f"({epochs}) * len({loader})")
-        )
-    return str(setup.rates.steps) if setup.rates is not None and setup.rates.steps else None
-
-
-def _one_cycle(built: Made, horizon: str) -> list[Edit]:
-    """One cycle over so many steps, whatever it counted before."""
-    given = {one.arg for one in built.call.keywords}
-    gone = [name for name in ("epochs", "steps_per_epoch") if name in given]
-    edits = [built.source.keyword_removed(built.call, name) for name in gone]
-    return [*edits, built.source.with_keyword(built.call, "total_steps", horizon)]
-
-
-def _gamma(built: Made) -> float:
-    value = argument(built.call, "gamma")
-    return float(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, float | int) else 0.1

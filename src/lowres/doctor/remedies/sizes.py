@@ -12,7 +12,7 @@ from lowres.doctor.network import Layer, Network
 from lowres.doctor.remedies.layers import layers_prefix, sources
 from lowres.doctor.remedies.origins import number_of, targets
 from lowres.doctor.setup import Setup
-from lowres.doctor.source import Source, called
+from lowres.doctor.source import Source, called, parent
 
 LAST = 4
 """Pixels a side that the last maps should keep at least; networks for 32 pixels end there or at 8."""
@@ -24,7 +24,7 @@ STEM = """\
 
 
 def stem(setup: Setup, place: Place | None) -> Fix:
-    """Fewer steps down, right behind the line that builds the network."""
+    """Fewer steps down, behind the lines that build the network and exchange layers of it."""
     network, model = setup.network, setup.pristine
     source = setup.text(place)
     statement = source.statement_at(place.line) if source is not None and place is not None else None
@@ -39,11 +39,14 @@ def stem(setup: Setup, place: Place | None) -> Fix:
     changes = _changes(network, model)
     if not changes or not _fits(copy.deepcopy(model), changes, setup.inputs):
         return manual
+    behind = _last_exchange(setup, source, statement, name, changes)
+    if behind is None:
+        return manual
     prefix, imports = layers_prefix(source, *dict.fromkeys(type(one).__name__ for one in changes.values() if one))
     lines = [f"{_path(name, path)} = {code}" for path, code in _code(changes, model, prefix, moves(source, statement))]
     title = TITLE if isinstance(changes.get("conv1"), nn.Conv2d) else "stride 1 where images are small already"
     title += ", no pool" if any(isinstance(one, nn.Identity) for one in changes.values()) else ""
-    return source.fix(title, source.after(statement, *lines), *imports)
+    return source.fix(title, source.after(behind, *lines), *imports)
 
 
 def moves(source: Source, statement: ast.Assign) -> str:
@@ -62,6 +65,43 @@ def _builds(statement: ast.Assign, source: Source) -> bool:
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and called(value) in ("to", "cuda"):
         value = value.func.value
     return isinstance(value, ast.Call)
+
+
+def _last_exchange(
+    setup: Setup, source: Source, statement: ast.Assign, name: str, changes: dict[str, nn.Module | None]
+) -> ast.stmt | None:
+    """The last statement of the block that exchanges layers of the network before it is moved or handed on.
+
+    It is the one that builds the network where none does; None where a layer that is to change is exchanged later.
+    """
+    around = parent(statement)
+    blocks = [getattr(around, field, None) for field in ("body", "orelse", "finalbody")]
+    block: list[ast.stmt] = next(one for one in blocks if isinstance(one, list) and statement in one)
+    optimizer = setup.optimizer_place
+    last: ast.stmt = statement
+    handed_on = False
+    for one in block[block.index(statement) + 1 :]:
+        layers = {source.segment(target) for target in _assigned(one)}
+        within = optimizer is not None and one.lineno <= optimizer.line <= (one.end_lineno or 0)
+        handed_on = handed_on or name in layers or (within and setup.text(optimizer) is source) or _moved(one, name)
+        if handed_on and any(layer == _path(name, path) for layer in layers for path in changes):
+            return None
+        if not handed_on and any(layer.startswith((f"{name}.", f"{name}[")) for layer in layers):
+            last = one
+    return last
+
+
+def _assigned(node: ast.stmt) -> list[ast.expr]:
+    """What a statement, or one within it, assigns to."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return []
+    return [target for one in ast.walk(node) if isinstance(one, ast.Assign) for target in one.targets]
+
+
+def _moved(node: ast.stmt, name: str) -> bool:
+    """Whether a statement moves the network in place: `model.to(device)`."""
+    calls = (one for one in ast.walk(node) if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute))
+    return any(called(one) in ("to", "cuda") and ast.unparse(one.func).rpartition(".")[0] == name for one in calls)
 
 
 def _levels(network: Network) -> list[list[Layer]]:
