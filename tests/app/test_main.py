@@ -177,10 +177,12 @@ def test_an_interruption_is_told_in_a_line_and_has_its_own_code(lowres, monkeypa
         signal.sigtimedwait([], 5)
 
     monkeypatch.setattr("lowres.app.train.run", run)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test` has it ignored
     before = signal.getsignal(signal.SIGHUP)
     for _ in range(2):
         assert lowres("train") == (130, "", "lowres: interrupted\n")
     assert signal.getsignal(signal.SIGHUP) == before
+    signal.signal(signal.SIGHUP, hangup)
     told = "lowres: interrupted: `lowres train --resume runs/x` goes on\n"
     assert lowres("train", "x") == (130, "", told)
     with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """Real processes, really killed: twenty runs end by SIGKILL at random moments and are resumed."""
 
+import dataclasses
 import multiprocessing
 import random
 import shutil
@@ -38,11 +39,14 @@ def killed(process: BaseProcess, moment: float) -> bool:
 def server():
     """Forks processes that have imported everything already, so that twenty deaths do not take twenty imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lowres.runs", "lowres.observers", "scipy.stats", "sklearn.datasets"])
+    late = ["torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg"]  # which PyTorch and curves import
+    context.set_forkserver_preload(["lowres.runs", "lowres.observers", "scipy.stats", "sklearn.datasets", *late])
     return context
 
 
 def test_twenty_runs_killed_at_random_moments_end_with_the_weights_of_one_left_alone(server, small, tmp_path):
+    small = dataclasses.replace(small, held_out=900)  # few steps: what is killed is the keeping of them
+
     def start(out: Path) -> BaseProcess:
         what = {"recipe": small, "out": out} if begun(out) is None else {"resume": begun(out)}
         process = server.Process(target=train, kwargs={**what, "device": "cpu"})

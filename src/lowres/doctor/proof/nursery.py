@@ -137,6 +137,9 @@ class Worker:
     def stop(self) -> None:
         """Ends the trial that is under way, and the server."""
         self._end_trial()
+        self._end_server()
+
+    def _end_server(self) -> None:
         server, self._server = self._server, None  # two threads may stop it
         if server is not None:
             server.kill()
@@ -175,6 +178,7 @@ class Worker:
 
     def _ready(self) -> subprocess.Popen[str]:
         if self._server is None or self._server.poll() is not None:
+            self._end_server()  # one that is dead has pipes all the same
             self._lines = queue.Queue()
             self._server = subprocess.Popen(
                 [sys.executable, "-c", "from lowres.doctor.proof.nursery import main; main()"],
