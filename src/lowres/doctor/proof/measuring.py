@@ -83,16 +83,16 @@ def largest(follower: Follower) -> nn.Module | None:
 
 
 def weights(follower: Follower) -> str:
-    """A hash of the trained parameters' bits, whatever their names are; "" where there are none.
+    """A hash of the trained parameters' bits, whatever their names and order are; "" where there are none.
 
     Two programs for which it is the same trained in the same way, whatever they look like.
     """
-    network, digest = largest(follower), hashlib.sha256()
+    network = largest(follower)
     if network is None:
         return ""
-    for one in network.parameters():
-        digest.update(one.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:24]
+    tensors = (one.detach().cpu().contiguous().view(-1).view(torch.uint8) for one in network.parameters())
+    digests = sorted(hashlib.sha256(one.numpy().tobytes()).digest() for one in tensors)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:24]
 
 
 @torch.no_grad()
