@@ -7,7 +7,7 @@ An operator's cost is the share that a fault takes of the accuracy above chance,
 training says which faults cost more than others, not how many points they cost in the end, so measured costs are
 brought to the scale of what reports expect: by one factor, with which the sums over all faults are equal. A fault is
 then expected to cost the mean of the report's figure and of what faults of its code were measured to cost. Where none
-was, the factor is all there is. (Those of its kind were tried, too: kinds are too mixed, and ranks got worse.)
+was, the factor is all there is: of one kind are faults that have little in common.
 
 The test calibrates on one half of the operators, in order of their names by turns, and correlates ranks on the other
 (Spearman), an operator a point, both ways round; beside it stands the report's figure alone. It is made of all kinds of

@@ -157,6 +157,13 @@ def test_checkpoints_of_epochs_that_are_passed_over_are_written_once(observe, pr
     assert len({one.stat().st_ino for one in saved}) == 3  # of two epochs that were computed, and of all others
 
 
+def test_what_is_no_checkpoint_is_written_each_time(observe, program):
+    each = "    scheduler.step()\n    torch.save([epoch], 'epoch.pt')\n    torch.save((epoch,), f'other{epoch}.pt')\n"
+    text = program(("    scheduler.step()\n", each))
+    end = "assert torch.load('epoch.pt') == [EPOCHS - 1] and torch.load('other9.pt') == (9,)\n"
+    assert observe(text + end).problem == ""
+
+
 def test_only_the_relative_search_path_is_led_elsewhere(tmp_path):
     scratch = scratch_in(tmp_path)
     files = Files(tmp_path / "user", scratch, [])

@@ -20,6 +20,7 @@ LEFT = (
     *("pip", "pip3", "conda", "mamba", "uv", "apt", "apt-get", "sudo", "brew"),
     *("rm", "mv", "shutdown", "kill", "pkill", "python", "python3", "torchrun", "tensorboard"),
 )
+"""Programs that fetch, install, remove, or train."""
 CHANGING = (
     "clone",
     "pull",

@@ -87,8 +87,11 @@ class Cutter(Recorder):
         return output
 
     def written(self, write: Callable[[], Any], file: Any, keys: tuple[str, ...]) -> Any:
-        """Writes a checkpoint; of those of the epochs that are passed over, which are all alike, one for all."""
-        if not self.fast or not isinstance(file, str | os.PathLike):
+        """Writes a checkpoint; of those of the epochs that are passed over, which are all alike, one for all.
+
+        Alike are dictionaries of the same keys; of anything else nothing is known.
+        """
+        if not self.fast or not keys or not isinstance(file, str | os.PathLike):
             return write()
         if keys in self._saved:
             with contextlib.suppress(OSError):  # of another name: it exists already, or is written after all

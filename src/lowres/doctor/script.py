@@ -18,6 +18,7 @@ GRACE = 180.0
 """Seconds by the clock that imports and probes have beyond the program's own time."""
 
 MOST_THREADS = 8
+"""With more, so few images a batch only wait for each other."""
 
 
 def examine_script(

@@ -70,13 +70,15 @@ def compute_averaged_logits(
         UserError: There is no batch.
     """
     found: list[tuple[Tensor, Tensor, Tensor]] = []
+    masks: list[Tensor] = []
     left: list[Tensor] = []  # images that the network is unsure of
     size = 0
     for x, y in batches:  # no more of them at a time: at 224 pixels 10,000 images are 6 GB
         size = size or len(x)
         plain, labels = compute_logits(model, [(x, y)], placement)
         if below < 1:
-            left.append(x[(plain.softmax(1).amax(1) < below).to(x.device)])
+            masks.append(plain.softmax(1).amax(1) < below)
+            left.append(x[masks[-1].to(x.device)])
             averaged = plain.clone()
         else:
             averaged = _averaged(model, x, plain, placement, views, size)
@@ -86,8 +88,7 @@ def compute_averaged_logits(
     plain, averaged, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
     if below < 1:
         # All unsure images together, so that the batches are full ones again.
-        unsure = plain.softmax(1).amax(1) < below
-        chosen = torch.cat(left)
+        unsure, chosen = torch.cat(masks), torch.cat(left)
         if len(chosen):
             averaged[unsure] = _averaged(model, chosen, plain[unsure], placement, views, size)
     return plain, averaged, labels
