@@ -78,7 +78,8 @@ def test_a_program_asks_for_its_commit(observe, program, tmp_path, monkeypatch):
     head = """
 import os, subprocess
 commit = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
-assert len(commit) == 40 and os.popen("git rev-parse HEAD").read().strip() == commit
+with os.popen("git rev-parse HEAD") as said:
+    assert len(commit) == 40 and said.read().strip() == commit
 assert subprocess.run(["pip", "install", "nothing"], capture_output=True).returncode == 0
 assert os.system("wget https://example.org") == 0
 """
