@@ -1,0 +1,80 @@
+"""How often `--fix` succeeds, and how often it harms, over the bench's single-fault programs.
+
+    python benchmarks/doctor/worth.py benchmarks/results/doctor-fixes.json benchmarks/results/doctor-fixed.json
+
+The first file is what `fixes.py` wrote: a program that is the sound one again, or trains to the same weights, has its
+accuracy without a training. The second is what `costs.py --fixed` wrote of the others. A fix succeeds if the program
+comes within 0.5 points of the sound one, and harms if it gets worse by more than 0.3 points than it was, by the mean
+over seeds; beside a mean stands its 95 % interval, since few seeds of a short training say little. What was not trained
+counts as neither, and is told.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lowres.ladder.statistics import describe
+
+NEAR, WORSE = 0.5, 0.3
+"""Points: below the sound program that still are a success; below the faulty one that are a harm."""
+Row = Mapping[str, Any]
+
+
+def joined(fixes: Sequence[Row], trained: Sequence[Row]) -> list[dict[str, Any]]:
+    """Each program that is not the sound one again: points that fixes leave, and that they gain; None if untrained."""
+    known = {"-".join((one["operator"], one["base"], one["style"])): one for one in trained if one.get("left")}
+    found = []
+    for row in fixes:
+        if row["alike"]:
+            continue
+        own = known.get(row["program"])
+        left, gain = None, None
+        if own is not None:
+            left = own["left"]["points"]
+            gain = [cost - rest for cost, rest in zip(own["cost"]["points"], left, strict=True)]
+        found.append({"program": row["program"], "left": left, "gain": gain})
+    return found
+
+
+def counted(fixes: Sequence[Row], others: Sequence[Row]) -> dict[str, int]:
+    """How many succeed, harm and were not trained."""
+    trained = [row for row in others if row["left"] is not None]
+    near = [row for row in trained if describe(row["left"]).mean <= NEAR]
+    worse = [row for row in trained if describe(row["gain"]).mean < -WORSE]
+    return {
+        "programs": len(fixes),
+        "as the sound one": len(fixes) - len(others),
+        "within 0.5 points": len(near),
+        "worse by more than 0.3": len(worse),
+        "not trained": len(others) - len(trained),
+    }
+
+
+def said(values: Sequence[float] | None) -> str:
+    """A mean and its interval in words."""
+    if values is None:
+        return "not trained"
+    one = describe(values)
+    return f"{one.mean:+.1f}" + ("" if one.low is None else f" ({one.low:+.1f} to {one.high:+.1f})")
+
+
+def main() -> None:
+    """Prints a line a program, then the counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("fixes", type=Path)
+    parser.add_argument("trained", type=Path)
+    arguments = parser.parse_args()
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in (arguments.fixes, arguments.trained)]
+    if read[0]["sources"] != read[1]["sources"]:
+        parser.error("the files are of two doctors: measure both with the same one")
+    fixes, others = read[0]["rows"], joined(read[0]["rows"], read[1]["operators"])
+    print("program: points below the sound one; points gained on the faulty one")
+    for row in others:
+        print(f"{row['program']}: {said(row['left'])}; {said(row['gain'])}")
+    print(json.dumps(counted(fixes, others)))
+
+
+if __name__ == "__main__":
+    main()
