@@ -15,6 +15,8 @@ POINTS = 400
 """Figures that a curve keeps."""
 LONGEST = 1_000_000
 """Steps of a schedule that are simulated, at most: some ten seconds."""
+ENDS = ("base_momentum", "max_momentum")
+"""Options of a group between which a schedule moves the momentum."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,18 @@ def simulate(scheduler: Any, steps: int, how: str, handed: tuple[float, float] |
             if number % every == 0 or number == steps - 1:
                 curve.append(_rate(stepped))
     return Rates(tuple(curve), "simulated", how, steps, error)
+
+
+def cycled_momentum(scheduler: Any) -> float | None:
+    """The middle of the range in which a schedule moves SGD's momentum (OneCycleLR and CyclicLR, unless told not to).
+
+    They set it when they are made, so that it does not matter what the optimizer was given. None where none does.
+    """
+    if not getattr(scheduler, "cycle_momentum", False) or getattr(scheduler, "use_beta1", False):
+        return None
+    group = scheduler.optimizer.param_groups[0]
+    ends = [group.get(name, (getattr(scheduler, f"{name}s", None) or (None,))[0]) for name in ENDS]
+    return round(sum(ends) / 2, 4) if None not in ends else None
 
 
 def observed_by_epoch(trace: Trace) -> tuple[float, ...]:

@@ -28,6 +28,8 @@ def seen(setup: Setup) -> dict[str, Any]:
         figures["train"] |= setup.attempt("the training images", lambda: _training(setup.train, setup.home)) or {}
     if setup.optimizer is not None:
         figures["optimizer"] = {"class": setup.algorithm} | _options(setup.groups)
+        if setup.algorithm == "SGD":  # what a schedule makes of it
+            figures["optimizer"]["momentum"] = setup.momentum
     if setup.rates is not None:
         curve = setup.rates.curve
         figures["rates"] = {"source": setup.rates.source, "cadence": setup.rates.cadence}

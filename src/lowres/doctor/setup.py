@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from lowres.doctor.findings import Finding, Place
 from lowres.doctor.network import BATCH_NORMS, Network, drops, look
 from lowres.doctor.pipeline import Pipeline
-from lowres.doctor.rates import Rates, accumulation, each_batch, rates
+from lowres.doctor.rates import Rates, accumulation, cycled_momentum, each_batch, rates
 from lowres.doctor.readings import dry_copy
 from lowres.doctor.recognise import Kind, recognise
 from lowres.doctor.source import Source
@@ -227,7 +227,10 @@ class Setup:
 
     @property
     def momentum(self) -> float:
-        """Of SGD."""
+        """Of SGD; where the schedule cycles it, whatever SGD was made with, the middle of the cycle."""
+        cycled = cycled_momentum(self.scheduler)
+        if cycled is not None:
+            return cycled
         return float(self.groups[0].get("momentum", 0.0)) if self.groups else 0.0
 
     @property

@@ -150,6 +150,29 @@ def test_a_schedule_stepped_by_the_batch_beside_accumulated_gradients(observe, p
         assert f"total_steps=EPOCHS * {length})" in apply(text, found[0].fix.edits)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "codes"),
+    [
+        ("OneCycleLR(optimizer, 0.1, total_steps=EPOCHS * len(train_loader)", {"TR505"}),
+        ("OneCycleLR(optimizer, 0.1, total_steps=EPOCHS * len(train_loader), cycle_momentum=False", {"TR502"}),
+    ],
+)
+def test_momentum_that_the_schedule_cycles_needs_none_from_the_optimizer(observe, program, schedule, codes):
+    text = program(
+        (SGD, SGD.replace(", momentum=0.9", "")),
+        ("EPOCHS = 12", "EPOCHS = 12\nMOMENTUM = 0.9"),
+        (COSINE, f"scheduler = torch.optim.lr_scheduler.{schedule})\n"),
+        (EACH_EPOCH, ""),
+        (STEP, STEP + "        scheduler.step()\n"),
+    )
+    report = observe(text)
+    found = {one.code: one for one in report.findings if one.code in ("TR502", "TR505")}
+    assert set(found) == codes
+    if "TR505" in found:
+        assert (found["TR505"].grade, found["TR505"].cost) == ("note", 0)
+        assert report.seen["optimizer"]["momentum"] == 0.9
+
+
 RESTARTS = "scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0={period})\n"
 
 

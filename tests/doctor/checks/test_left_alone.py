@@ -16,10 +16,11 @@ from lowres.doctor.checks.honesty import arithmetic
 from lowres.doctor.checks.horizon import plateau
 from lowres.doctor.checks.loop import no_scaler
 from lowres.doctor.checks.norms import unnormed
-from lowres.doctor.checks.optimizer import dead, declared_unused
+from lowres.doctor.checks.optimizer import dead
 from lowres.doctor.checks.parameters import outside
 from lowres.doctor.checks.rate import too_high
 from lowres.doctor.checks.splits import channels, of_the_weights
+from lowres.doctor.declared import declared_unused
 from lowres.doctor.findings import Place
 from lowres.doctor.pipeline import Pipeline
 from lowres.doctor.setup import Setup

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowres.doctor.checks import optimizer
+from lowres.doctor.declared import Unused, named
 from lowres.doctor.remedies.places import Made
 from lowres.doctor.source import Source
 
@@ -36,4 +36,4 @@ class Trainer:
 def test_an_argument_is_read_from_where_the_others_are(given, first, name):
     source = Source("train.py", PROGRAM.format(given=given, first=first))
     (call,) = source.calls("SGD")
-    assert optimizer._named(Made(source, call, None), (source, 6, "weight_decay", 5e-4)) == name
+    assert named(Made(source, call, None), Unused(source, 6, "weight_decay", 5e-4)) == name
