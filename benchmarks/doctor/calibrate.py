@@ -7,7 +7,8 @@ An operator's cost is the share that a fault takes of the accuracy above chance,
 training says which faults cost more than others, not how many points they cost in the end, so measured costs are
 brought to the scale of what reports expect: by one factor, with which the sums over all faults are equal. A fault is
 then expected to cost the mean of the report's figure and of what faults of its code were measured to cost. Where none
-was, the factor is all there is: of one kind are faults that have little in common.
+was, the report's figure is all there is, since of one kind are faults that have little in common; and where they were
+measured to cost nothing, too: a short training does not acquit, there are faults that help as long as steps are few.
 
 The test calibrates on one half of the operators, in order of their names by turns, and correlates ranks on the other
 (Spearman), an operator a point, both ways round; beside it stands the report's figure alone. It is made of all kinds of
@@ -25,8 +26,7 @@ from typing import Any
 
 from scipy import stats
 
-import lowres.doctor.checks  # noqa: F401 - its modules register themselves
-from lowres.doctor import CHECKS
+from lowres.doctor.costs import Costs
 from lowres.doctor.proof.verdicts import REGULARISING, SCHEDULES
 from lowres.doctor.report import REPORTING
 
@@ -50,20 +50,23 @@ def share(row: Row) -> float:
 
 def scale_of(known: Sequence[Row]) -> float:
     """Points that reports expect for each percent that was measured."""
-    return sum(one["expected"] for one in known) / max(1.0, sum(one["share"] for one in known))
+    return float(sum(one["expected"] for one in known)) / max(1.0, sum(one["share"] for one in known))
+
+
+def points(known: Sequence[Row]) -> dict[str, float]:
+    """Points that faults were measured to cost, on the scale of reports, by code; of those that cost any."""
+    known = [row for row in known if row["code"]]
+    scale = scale_of(known)
+    shares: dict[str, list[float]] = {}
+    for row in known:
+        shares.setdefault(row["code"], []).append(row["share"])
+    means = {code: round(scale * fmean(own), 2) for code, own in sorted(shares.items())}
+    return {code: mean for code, mean in means.items() if mean > 0}
 
 
 def calibrated(known: Sequence[Row], row: Row) -> float:
     """Points that a fault is expected to cost, by the report and by others that were measured."""
-    likes = [one["share"] for one in known if one["code"] == row["code"]]
-    return fmean([row["expected"], *([scale_of(known) * fmean(likes)] if likes else [])])
-
-
-def fit(rows: Sequence[Row]) -> dict[str, float]:
-    """Points by code, of all codes that name an operator."""
-    rows = [row for row in rows if row["code"]]
-    own = {row["code"]: {**row, "expected": CHECKS[row["code"]].prior} for row in rows}
-    return {code: round(max(0.0, calibrated(rows, row)), 2) for code, row in sorted(own.items())}
+    return Costs(points(known)).beside(row["code"], row["expected"])
 
 
 def correlation(expected: Sequence[float], measured: Sequence[float]) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def main() -> None:
     if arguments.write:
         size = document["size"]
         where = f"benchmarks/results/{arguments.costs.name}, {size['epochs']} epochs on {size['images']:,} images"
-        table = {"source": f"measured: {where}, {size['seeds']} seeds", "points": fit(early)}
+        table = {"source": f"measured: {where}, {size['seeds']} seeds", "points": points(early)}
         arguments.write.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

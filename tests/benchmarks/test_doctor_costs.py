@@ -5,8 +5,6 @@ import costs
 import pytest
 from programs import Program, write
 
-from lowres.doctor.findings import CHECKS
-
 
 def row(operator, kind, code, mean, expected=1.0):
     row = {"operator": operator, "kind": kind, "code": code, "expected": expected, "cost": {"mean": mean}}
@@ -33,13 +31,13 @@ def test_a_fault_is_expected_to_cost_what_its_likes_do_and_what_the_report_says(
         assert calibrate.calibrated(known, fault) == pytest.approx(wanted)
 
 
-def test_the_table_has_the_register_and_what_was_measured():
-    prior = CHECKS["TR502"].prior
-    rows = [row("a", "C07", "TR502", 4.0, prior), row("b", "C07", "TR502", 8.0, prior), row("c", "C07", "", 9.0, None)]
-    assert calibrate.fit(calibrate.operators(rows)) == {"TR502": pytest.approx(prior, abs=0.01)}
-    rows.append(row("d", "C31", "AR105", 108.0, 2 * prior))
-    half = 4 * prior / 120  # points for each percent
-    assert calibrate.fit(calibrate.operators(rows))["TR502"] == pytest.approx((prior + 6 * half) / 2, abs=0.01)
+def test_the_table_has_what_was_measured_and_acquits_of_nothing():
+    rows = [row("a", "C07", "TR502", 4.0, 3.0), row("b", "C07", "TR502", 8.0, 3.0), row("c", "C07", "", 9.0, None)]
+    assert calibrate.points(calibrate.operators(rows)) == {"TR502": 3.0}
+    rows += [row("d", "C31", "AR105", 108.0, 6.0), row("e", "C12", "AR106", -20.0, 8.0)]  # 20 points for 100 percent
+    known = calibrate.operators(rows)
+    assert calibrate.points(known) == {"AR105": 21.6, "TR502": 1.2}
+    assert calibrate.calibrated(known, row("f", "C12", "AR106", 0.0, 8.0)) == 8.0
 
 
 def test_ranks_are_correlated():

@@ -85,7 +85,7 @@ for epoch in range(EPOCHS):
 @pytest.fixture(autouse=True)
 def within_range(monkeypatch):
     """Whatever is found costs what the register says that it can."""
-    finding = findings._finding
+    finding = findings.Check.finding
 
     def checked(entry: findings.Check, found: Found) -> findings.Finding:
         made = finding(entry, found)
@@ -93,7 +93,7 @@ def within_range(monkeypatch):
         assert found.cost is None or low <= found.cost <= high, (entry.code, found.cost)
         return made
 
-    monkeypatch.setattr(findings, "_finding", checked)
+    monkeypatch.setattr(findings.Check, "finding", checked)
 
 
 @pytest.fixture

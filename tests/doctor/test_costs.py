@@ -1,4 +1,4 @@
-"""Measured costs stand beside the register's, where there are any."""
+"""Measured costs stand beside those that checks expect, where there are any."""
 
 import ast
 import inspect
@@ -10,7 +10,7 @@ import pytest
 
 import lowres.doctor.checks  # noqa: F401 - its modules register themselves
 from lowres.doctor import CHECKS, costs, explain
-from lowres.doctor.findings import Found, _finding
+from lowres.doctor.findings import Found
 
 
 def figures(node):
@@ -46,29 +46,36 @@ def test_costs_lie_within_the_ranges_of_the_register():
 def table(tmp_path, monkeypatch):
     """A table of two codes."""
     path = tmp_path / "costs.json"
-    path.write_text(json.dumps({"points": {"TR502": 7.5, "TR501": 0.1, "EV404": 0.0}, "source": "our own runs"}))
+    path.write_text(json.dumps({"points": {"TR502": 8.0, "TR501": 0.1, "EV404": 0.0}, "source": "our own runs"}))
     known = costs.measured(path)
-    monkeypatch.setattr("lowres.doctor.findings.measured", lambda: known)
+    for place in ("findings", "terminal"):
+        monkeypatch.setattr(f"lowres.doctor.{place}.measured", lambda: known)
 
 
-def test_a_measured_cost_counts(table):
-    found = _finding(CHECKS["TR502"], Found("no momentum"))
-    source = f"{CHECKS['TR502'].source}; our own runs"
-    assert (found.cost, found.source, found.grade) == (7.5, source, "warning")
-    assert "Here it counts with 7.5 (our own runs)." in explain("TR502")
+def test_what_was_measured_counts_half(table):
+    entry = CHECKS["TR502"]
+    found = entry.finding(Found("no momentum", cost=3.0))
+    assert (found.cost, found.source, found.grade) == (5.5, f"{entry.source}; our own runs", "warning")
+    assert entry.finding(Found("no momentum")).cost == (entry.prior + 8) / 2
+    assert "A case counts with half of that and half of 8 (our own runs)." in explain("TR502")
 
 
 def test_a_slight_warning_is_a_note_and_a_proved_error_stays(table):
-    assert _finding(CHECKS["TR501"], Found("no decay")).grade == "note"
-    assert _finding(CHECKS["EV404"], Found("miscounted")).grade == "error"
+    slight = CHECKS["TR501"].finding(Found("no decay", cost=0.3))
+    assert (slight.grade, slight.cost) == ("note", 0.2)
+    assert CHECKS["TR501"].finding(Found("no decay", cost=1.5)).grade == "warning"
+    assert CHECKS["EV404"].finding(Found("miscounted")).grade == "error"
 
 
-def test_what_was_not_measured_or_is_known_of_the_case_stays(table):
+def test_a_note_costs_what_it_says_and_what_was_not_measured_stays(table):
+    note = CHECKS["TR502"].finding(Found("no momentum, on purpose", grade="note", cost=0.5))
+    assert (note.grade, note.cost) == ("note", 0.5)
     entry = CHECKS["LR103"]
-    found = _finding(entry, Found("no schedule"))
-    assert (found.cost, found.source) == (sum(entry.cost) / 2, entry.source)
-    assert _finding(CHECKS["TR502"], Found("no momentum", cost=3.0)).cost == 3.0
+    found = entry.finding(Found("no schedule"))
+    assert (found.cost, found.source) == (entry.prior, entry.source)
+    assert "counts with" not in explain("LR103")
 
 
-def test_without_a_table_the_register_stands(tmp_path):
+def test_without_a_table_the_checks_stand_alone(tmp_path):
     assert costs.measured(tmp_path / "none.json").points == {}
+    assert costs.measured(tmp_path / "none.json").beside("TR502", 3.0) == 3.0

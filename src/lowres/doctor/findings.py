@@ -111,11 +111,6 @@ class Check:
     function: "Callable[[Setup], Found | Iterable[Found] | None]"
 
     @property
-    def points(self) -> float:
-        """What the fault costs: as measured, otherwise the middle of the range."""
-        return measured().points.get(self.code, self.prior)
-
-    @property
     def prior(self) -> float:
         """What the register says that the fault costs: the middle of the range."""
         return sum(self.cost) / 2
@@ -126,11 +121,19 @@ class Check:
         table = measured()
         return f"{self.source}; {table.source}" if self.code in table.points else self.source
 
-    @property
-    def usual(self) -> Grade:
-        """The grade; a warning of a fault that was measured to cost next to nothing is a note."""
-        slight = measured().points.get(self.code, LEAST) < LEAST
-        return "note" if slight and self.grade == "warning" else self.grade
+    def finding(self, found: "Found") -> "Finding":
+        """What the check found, with its cost: what it expects of the case, beside what the fault was measured to cost.
+
+        What it calls a note costs what it says. A warning of a fault that was measured to cost next to nothing is one.
+        """
+        cost, grade = self.prior if found.cost is None else found.cost, found.grade or self.grade
+        if found.grade != "note":
+            cost = measured().beside(self.code, cost)
+            if grade == "warning" and self.code in measured().points and cost < LEAST:
+                grade = "note"
+        return Finding(
+            self.code, found.title, grade, cost, found.evidence, found.place, found.fix, self.cited, self.kind
+        )
 
     @property
     def explanation(self) -> str:
@@ -208,17 +211,9 @@ def run_checks(setup: "Setup") -> tuple[list[Finding], list[str]]:
         except Exception as error:  # a check must not take the others with it, whatever the user's objects do
             failed.append(f"{entry.code} could not be checked: {type(error).__name__}: {str(error).splitlines()[:1]}")
             continue
-        findings += [_finding(entry, one) for one in found]
+        findings += [entry.finding(one) for one in found]
     findings = [one for one in findings if not setup.silenced(one)]
     return sorted(findings, key=lambda one: (one.grade == "note", -one.cost, one.code)), failed
-
-
-def _finding(entry: Check, found: Found) -> Finding:
-    cost = entry.points if found.cost is None else found.cost
-    grade = found.grade or entry.usual
-    return Finding(
-        entry.code, found.title, grade, cost, found.evidence, found.place, found.fix, entry.cited, entry.kind
-    )
 
 
 def _plain(value: Any) -> Any:

@@ -140,11 +140,7 @@ def _number(value: Any) -> float | None:
 def _finding(code: str, found: Found) -> Finding:
     import lowres.doctor.checks  # noqa: F401 - its modules register themselves
 
-    entry = CHECKS[code]
-    cost = entry.points if found.cost is None else found.cost
-    return Finding(
-        code, found.title, found.grade or entry.usual, cost, found.evidence, None, found.fix, entry.cited, entry.kind
-    )
+    return CHECKS[code].finding(found)
 
 
 def _tail(values: Sequence[float], share: float = 0.3) -> list[float]:

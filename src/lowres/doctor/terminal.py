@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
+from lowres.doctor.costs import measured
 from lowres.doctor.findings import CHECKS, Finding
 from lowres.doctor.report import Report
 from lowres.errors import unknown
@@ -59,6 +60,7 @@ def explain(code: str) -> str:
     low, high = entry.cost
     words = "\n".join(line.removeprefix("    ") for line in entry.explanation.splitlines())
     cost = f"Cost: {low:g} to {high:g} points ({entry.source})."
-    if entry.cited != entry.source:
-        cost += f" Here it counts with {entry.points:g} ({entry.cited.removeprefix(entry.source + '; ')})."
-    return f"{entry.code}: {entry.title} ({entry.usual})\n\n{words}\n\n{cost}"
+    if entry.code in measured().points:
+        points = measured().points[entry.code]
+        cost += f" A case counts with half of that and half of {points:g} ({measured().source})."
+    return f"{entry.code}: {entry.title} ({entry.grade})\n\n{words}\n\n{cost}"
