@@ -1,14 +1,17 @@
 """Turns measured costs of faults into the doctor's table, and tests how well what it expects ranks faults.
 
-    python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json
+    python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json benchmarks/results/doctor-costs-late.json
     python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json --write src/lowres/doctor/costs.json
+
+Of several files, each gives the operators that no later one has: few images for many epochs for what works late.
 
 An operator's cost is the share that a fault takes of the accuracy above chance, the mean over its programs. A short
 training says which faults cost more than others, not how many points they cost in the end, so measured costs are
-brought to the scale of what reports expect: by one factor, with which the sums over all faults are equal. A fault is
-then expected to cost the mean of the report's figure and of what faults of its code were measured to cost. Where none
-was, the report's figure is all there is, since of one kind are faults that have little in common; and where they were
-measured to cost nothing, too: a short training does not acquit, there are faults that help as long as steps are few.
+brought to the scale of what reports expect: by one factor, with which the sums over all faults are equal. What a report
+expects of a fault is then moved halfway to what faults of its code were measured to cost (by the geometric mean, so
+that a slight case stays slighter than a grave one), within the range that the register has from longer trainings. Where
+faults of its code were measured to cost nothing, the report's figure stands: a short training does not acquit, there
+are faults that help as long as steps are few.
 
 The test calibrates on one half of the operators, in order of their names by turns, and correlates ranks on the other
 (Spearman), an operator a point, both ways round; beside it stands the report's figure alone. It is made of all kinds of
@@ -19,6 +22,7 @@ latter, of all operators.
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -26,6 +30,8 @@ from typing import Any
 
 from scipy import stats
 
+import lowres.doctor.checks  # noqa: F401 - its modules register themselves
+from lowres.doctor import CHECKS
 from lowres.doctor.costs import Costs
 from lowres.doctor.proof.verdicts import REGULARISING, SCHEDULES
 from lowres.doctor.report import REPORTING
@@ -43,6 +49,20 @@ def operators(rows: Sequence[Row]) -> list[Row]:
     return [{**own[0], "share": fmean(map(share, own))} for _, own in sorted(found.items())]
 
 
+def latest(files: Sequence[Sequence[Row]]) -> list[Row]:
+    """The rows that were measured; those of an operator from the last file that has any."""
+    found: dict[str, list[Row]] = {}
+    for rows in files:
+        measured = [row for row in rows if row.get("cost")]
+        found |= {name: [row for row in measured if row["operator"] == name] for name in map(operator, measured)}
+    return [row for own in found.values() for row in own]
+
+
+def operator(row: Row) -> str:
+    """Whose row it is."""
+    return str(row["operator"])
+
+
 def share(row: Row) -> float:
     """What a fault takes of the accuracy above chance, in percent."""
     return 100 * float(row["cost"]["mean"] / max(1.0, row["clean"] - CHANCE))
@@ -53,20 +73,19 @@ def scale_of(known: Sequence[Row]) -> float:
     return float(sum(one["expected"] for one in known)) / max(1.0, sum(one["share"] for one in known))
 
 
-def points(known: Sequence[Row]) -> dict[str, float]:
-    """Points that faults were measured to cost, on the scale of reports, by code; of those that cost any."""
+def factors(known: Sequence[Row]) -> dict[str, float]:
+    """Factors of what reports expect, by code; of the codes whose faults cost any."""
     known = [row for row in known if row["code"]]
-    scale = scale_of(known)
-    shares: dict[str, list[float]] = {}
+    scale, logs = scale_of(known), dict[str, list[float]]()
     for row in known:
-        shares.setdefault(row["code"], []).append(row["share"])
-    means = {code: round(scale * fmean(own), 2) for code, own in sorted(shares.items())}
-    return {code: mean for code, mean in means.items() if mean > 0}
+        if row["share"] > 0 and row["expected"] > 0:
+            logs.setdefault(row["code"], []).append(math.log(scale * row["share"] / row["expected"]))
+    return {code: round(math.exp(fmean(own) / 2), 2) for code, own in sorted(logs.items())}
 
 
 def calibrated(known: Sequence[Row], row: Row) -> float:
     """Points that a fault is expected to cost, by the report and by others that were measured."""
-    return Costs(points(known)).beside(row["code"], row["expected"])
+    return Costs(factors(known)).weigh(row["code"], row["expected"], CHECKS[row["code"]].cost)
 
 
 def correlation(expected: Sequence[float], measured: Sequence[float]) -> dict[str, Any]:
@@ -93,17 +112,17 @@ def tested(rows: Sequence[Row]) -> dict[str, Any]:
 def main() -> None:
     """Prints the test and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("costs", type=Path)
-    parser.add_argument("--write", type=Path, help="put the table of all operators here")
+    parser.add_argument("costs", type=Path, nargs="+")
+    parser.add_argument("--write", type=Path, help="put the table of the operators that short trainings can judge here")
     arguments = parser.parse_args()
-    document = json.loads(arguments.costs.read_text(encoding="utf-8"))
-    rows = operators([row for row in document["operators"] if row.get("cost")])
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.costs]
+    rows = operators(latest([document["operators"] for document in documents]))
     early = [row for row in rows if row["kind"] not in (*REGULARISING, *SCHEDULES, *REPORTING)]
     print(json.dumps({"all kinds": tested(rows), "kinds that short trainings can judge": tested(early)}, indent=1))
     if arguments.write:
-        size = document["size"]
-        where = f"benchmarks/results/{arguments.costs.name}, {size['epochs']} epochs on {size['images']:,} images"
-        table = {"source": f"measured: {where}, {size['seeds']} seeds", "points": points(early)}
+        name, size = arguments.costs[0].name, documents[0]["size"]
+        where = f"benchmarks/results/{name}, {size['epochs']} epochs on {size['images']:,} images"
+        table = {"source": f"measured: {where}, {size['seeds']} seeds", "factors": factors(early)}
         arguments.write.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

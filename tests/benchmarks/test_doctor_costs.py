@@ -17,26 +17,33 @@ def test_an_operators_programs_count_as_one():
     assert calibrate.share(row("a", "C07", "TR502", 13.0) | {"clean": 36.0}) == 50.0
 
 
+def test_an_operator_is_taken_from_the_last_file_that_has_it():
+    early = [row("a", "C02", "LR103", 1.0), row("b", "C07", "TR502", 2.0), row("b", "C07", "TR502", 3.0)]
+    late = [row("a", "C02", "LR103", 9.0), {"operator": "b", "trouble": "it fails"}]
+    found = calibrate.latest([early, late])
+    assert [(one["operator"], one["cost"]["mean"]) for one in found] == [("a", 9.0), ("b", 2.0), ("b", 3.0)]
+
+
 def test_a_fault_is_expected_to_cost_what_its_likes_do_and_what_the_report_says():
     rows = [
-        row("a", "C07", "TR502", 8.0, 4.0),
-        row("b", "C07", "TR503", 2.0, 1.0),
-        row("c", "C02", "LR103", 20.0, 10.0),
+        row("a", "C07", "TR502", 16.0, 2.0),
+        row("b", "C07", "TR503", 1.0, 1.5),
+        row("c", "C02", "LR103", 3.0, 6.5),
     ]
     known = calibrate.operators(rows)  # half a point for each percent
     for wanted, fault in (
-        (4.5, row("d", "C07", "TR502", 0.0, 5.0)),  # 5 by the report, 4 by its code
-        (6.0, row("d", "C07", "TR505", 0.0, 6.0)),  # by the report alone, whatever its kind
+        (6.0, row("d", "C07", "TR502", 0.0, 3.0)),  # its like costs four times what is expected: twice
+        (10.0, row("d", "C07", "TR502", 0.0, 6.0)),  # no more than the register allows
+        (1.5, row("d", "C06", "TR501", 0.0, 1.5)),  # by the report alone, whatever its kind
     ):
         assert calibrate.calibrated(known, fault) == pytest.approx(wanted)
 
 
 def test_the_table_has_what_was_measured_and_acquits_of_nothing():
-    rows = [row("a", "C07", "TR502", 4.0, 3.0), row("b", "C07", "TR502", 8.0, 3.0), row("c", "C07", "", 9.0, None)]
-    assert calibrate.points(calibrate.operators(rows)) == {"TR502": 3.0}
-    rows += [row("d", "C31", "AR105", 108.0, 6.0), row("e", "C12", "AR106", -20.0, 8.0)]  # 20 points for 100 percent
-    known = calibrate.operators(rows)
-    assert calibrate.points(known) == {"AR105": 21.6, "TR502": 1.2}
+    rows = [row("a", "C07", "TR502", 4.0, 3.0), row("b", "C07", "TR502", 9.0, 3.0), row("c", "C07", "", 9.0, None)]
+    rows += [row("d", "C31", "AR105", 107.0, 10.0), row("e", "C12", "AR106", -20.0, 8.0)]
+    known = calibrate.operators(rows)  # 24 points for 100 percent
+    assert calibrate.factors(known) == {"AR105": 1.6, "TR502": 0.69}
     assert calibrate.calibrated(known, row("f", "C12", "AR106", 0.0, 8.0)) == 8.0
 
 
@@ -50,7 +57,7 @@ def test_ranks_are_correlated():
 def test_what_is_tested_was_not_fitted():
     kinds = {"TR502": ("C07", 1.0), "LR103": ("C02", 5.0), "EV401": ("C11", 9.0)}
     rows = [
-        row(f"{code}-{half}", kind, code, cost + half, 4 - cost / 4)
+        row(f"{code}-{half}", kind, code, cost + half, 4 - cost / 8)
         for code, (kind, cost) in kinds.items()
         for half in (0, 1)
     ]

@@ -44,38 +44,39 @@ def test_costs_lie_within_the_ranges_of_the_register():
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    """A table of two codes."""
+    """A table of three codes."""
     path = tmp_path / "costs.json"
-    path.write_text(json.dumps({"points": {"TR502": 8.0, "TR505": 0.1, "EV404": 0.0}, "source": "our own runs"}))
+    path.write_text(json.dumps({"factors": {"TR502": 1.5, "TR505": 0.4, "EV404": 0.1}, "source": "our own runs"}))
     known = costs.measured(path)
     for place in ("findings", "terminal"):
         monkeypatch.setattr(f"lowres.doctor.{place}.measured", lambda: known)
 
 
-def test_what_was_measured_counts_half(table):
+def test_what_was_measured_moves_what_is_expected_of_a_case(table):
     entry = CHECKS["TR502"]
     found = entry.finding(Found("no momentum", cost=3.0))
-    assert (found.cost, found.source, found.grade) == (5.5, f"{entry.source}; our own runs", "warning")
-    assert entry.finding(Found("no momentum")).cost == (entry.prior + 8) / 2
-    assert "A case counts with half of that and half of 8 (our own runs)." in explain("TR502")
+    assert (found.cost, found.source, found.grade) == (4.5, f"{entry.source}; our own runs", "warning")
+    assert entry.finding(Found("no momentum")).cost == pytest.approx(1.5 * entry.prior, abs=0.06)
+    assert entry.finding(Found("no momentum", cost=9.0)).cost == entry.cost[1]  # no more than the register allows
+    assert "What is expected of a case is multiplied by 1.5 (our own runs)." in explain("TR502")
 
 
 def test_a_slight_warning_is_a_note_and_a_proved_error_stays(table):
-    slight = CHECKS["TR505"].finding(Found("never read", cost=0.3))
+    slight = CHECKS["TR505"].finding(Found("never read", cost=0.5))
     assert (slight.grade, slight.cost) == ("note", 0.2)
     assert CHECKS["TR505"].finding(Found("never read", cost=1.5)).grade == "warning"
     assert CHECKS["EV404"].finding(Found("miscounted")).grade == "error"
 
 
 def test_a_note_costs_what_it_says_and_what_was_not_measured_stays(table):
-    note = CHECKS["TR505"].finding(Found("printed", grade="note", cost=0.0))
-    assert (note.grade, note.cost) == ("note", 0.0)
+    note = CHECKS["TR505"].finding(Found("printed", grade="note", cost=2.0))
+    assert (note.grade, note.cost) == ("note", 2.0)
     entry = CHECKS["LR103"]
     found = entry.finding(Found("no schedule"))
     assert (found.cost, found.source) == (entry.prior, entry.source)
-    assert "counts with" not in explain("LR103")
+    assert "multiplied" not in explain("LR103")
 
 
 def test_without_a_table_the_checks_stand_alone(tmp_path):
-    assert costs.measured(tmp_path / "none.json").points == {}
-    assert costs.measured(tmp_path / "none.json").beside("TR502", 3.0) == 3.0
+    assert costs.measured(tmp_path / "none.json").factors == {}
+    assert costs.measured(tmp_path / "none.json").weigh("TR502", 30.0, (1, 10)) == 30.0

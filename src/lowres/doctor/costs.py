@@ -1,4 +1,4 @@
-"""Points that faults were measured to cost, beside what checks expect of the case, from elsewhere.
+"""What faults were measured to cost, beside what checks expect of the case, from elsewhere.
 
 `benchmarks/doctor/calibrate.py` writes the table, `costs.json` beside this file; without it the checks stand alone.
 """
@@ -19,16 +19,19 @@ class Costs:
     """Measured costs.
 
     Attributes:
-        points: By code.
+        factors: By code: by how much a fault costs more, or less, than its check expects.
         source: Where they were measured.
     """
 
-    points: Mapping[str, float] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
 
-    def beside(self, code: str, cost: float) -> float:
-        """The mean of what is expected and of what was measured; `cost` where nothing was."""
-        return (cost + self.points[code]) / 2 if code in self.points else cost
+    def weigh(self, code: str, cost: float, bounds: tuple[float, float]) -> float:
+        """The points that a check expects of a case, times the factor of its code, within what the register allows."""
+        if code not in self.factors:
+            return cost
+        low, high = bounds
+        return min(max(round(cost * self.factors[code], 1), low), high)
 
 
 @lru_cache(maxsize=4)
@@ -37,4 +40,4 @@ def measured(table: Path = TABLE) -> Costs:
     if not table.is_file():
         return Costs()
     document = json.loads(table.read_text(encoding="utf-8"))
-    return Costs(document["points"], document["source"])
+    return Costs(document["factors"], document["source"])

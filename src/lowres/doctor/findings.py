@@ -119,17 +119,17 @@ class Check:
     def cited(self) -> str:
         """Where the points are from."""
         table = measured()
-        return f"{self.source}; {table.source}" if self.code in table.points else self.source
+        return f"{self.source}; {table.source}" if self.code in table.factors else self.source
 
     def finding(self, found: "Found") -> "Finding":
-        """What the check found, with its cost: what it expects of the case, beside what the fault was measured to cost.
+        """What the check found, with its cost: what it expects of the case, times what measurements make of that.
 
         What it calls a note costs what it says. A warning of a fault that was measured to cost next to nothing is one.
         """
         cost, grade = self.prior if found.cost is None else found.cost, found.grade or self.grade
         if found.grade != "note":
-            cost = measured().beside(self.code, cost)
-            if grade == "warning" and self.code in measured().points and cost < LEAST:
+            cost = measured().weigh(self.code, cost, self.cost)
+            if grade == "warning" and self.code in measured().factors and cost < LEAST:
                 grade = "note"
         return Finding(
             self.code, found.title, grade, cost, found.evidence, found.place, found.fix, self.cited, self.kind

@@ -60,7 +60,8 @@ def explain(code: str) -> str:
     low, high = entry.cost
     words = "\n".join(line.removeprefix("    ") for line in entry.explanation.splitlines())
     cost = f"Cost: {low:g} to {high:g} points ({entry.source})."
-    if entry.code in measured().points:
-        points = measured().points[entry.code]
-        cost += f" A case counts with half of that and half of {points:g} ({measured().source})."
+    if entry.code in measured().factors:
+        cost += (
+            f" What is expected of a case is multiplied by {measured().factors[entry.code]:g} ({measured().source})."
+        )
     return f"{entry.code}: {entry.title} ({entry.grade})\n\n{words}\n\n{cost}"
