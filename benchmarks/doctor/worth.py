@@ -1,9 +1,10 @@
 """How often `--fix` succeeds, and how often it harms, over the bench's single-fault programs.
 
-    python benchmarks/doctor/worth.py benchmarks/results/doctor-fixes.json benchmarks/results/doctor-fixed.json
+    cd benchmarks/results && python ../doctor/worth.py doctor-fixes.json doctor-fixed.json doctor-fixed-late.json
 
 The first file is what `fixes.py` wrote: a program that is the sound one again, or trains to the same weights, has its
-accuracy without a training. The second is what `costs.py --fixed` wrote of the others. A fix succeeds if the program
+accuracy without a training. The others are what `costs.py --fixed` wrote of other programs; one that several have
+counts as in the last: few images for many epochs, for faults that work late. A fix succeeds if the program
 comes within 0.5 points of the sound one, and harms if it gets worse by more than 0.3 points than it was, by the mean
 over seeds; beside a mean stands its 95 % interval, since few seeds of a short training say little. What was not trained
 counts as neither, and is told.
@@ -64,12 +65,13 @@ def main() -> None:
     """Prints a line a program, then the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fixes", type=Path)
-    parser.add_argument("trained", type=Path)
+    parser.add_argument("trained", type=Path, nargs="+")
     arguments = parser.parse_args()
-    read = [json.loads(path.read_text(encoding="utf-8")) for path in (arguments.fixes, arguments.trained)]
-    if read[0]["sources"] != read[1]["sources"]:
-        parser.error("the files are of two doctors: measure both with the same one")
-    fixes, others = read[0]["rows"], joined(read[0]["rows"], read[1]["operators"])
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in (arguments.fixes, *arguments.trained)]
+    if len({one["sources"] for one in read}) > 1:
+        parser.error("the files are of several doctors: measure all with the same one")
+    fixes = read[0]["rows"]
+    others = joined(fixes, [row for one in read[1:] for row in one["operators"]])
     print("program: points below the sound one; points gained on the faulty one")
     for row in others:
         print(f"{row['program']}: {said(row['left'])}; {said(row['gain'])}")

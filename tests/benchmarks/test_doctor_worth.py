@@ -33,7 +33,12 @@ def test_success_and_harm_are_counted_by_the_mean():
     assert list(counts.values()) == [4, 1, 1, 1, 1]
 
 
-def test_each_program_has_a_line_and_files_of_two_doctors_are_refused(tmp_path, monkeypatch, capsys):
+def test_what_was_trained_twice_counts_as_the_second_time():
+    (row,) = worth.joined([fixed("b-vgg-plain")], [*TRAINED, trained("b", [2.0, 2.0], [5.0, 4.0])])
+    assert (row["left"], row["gain"]) == ([5.0, 4.0], [-3.0, -2.0])
+
+
+def test_each_program_has_a_line_and_files_of_several_doctors_are_refused(tmp_path, monkeypatch, capsys):
     files = [tmp_path / "fixes.json", tmp_path / "trained.json"]
     monkeypatch.setattr(sys, "argv", ["worth.py", *map(str, files)])
     files[0].write_text(json.dumps({"sources": "x", "rows": FIXES}))
@@ -46,4 +51,4 @@ def test_each_program_has_a_line_and_files_of_two_doctors_are_refused(tmp_path, 
     files[1].write_text(json.dumps({"sources": "y", "operators": TRAINED}))
     with pytest.raises(SystemExit):
         worth.main()
-    assert "two doctors" in capsys.readouterr().err
+    assert "several doctors" in capsys.readouterr().err
