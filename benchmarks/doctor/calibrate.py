@@ -1,7 +1,7 @@
 """Turns measured costs of faults into the doctor's table, and tests how well what it expects ranks faults.
 
-    python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json benchmarks/results/doctor-costs-late.json
-    python benchmarks/doctor/calibrate.py benchmarks/results/doctor-costs.json --write src/lowres/doctor/costs.json
+    cd benchmarks/results && python ../doctor/calibrate.py doctor-costs.json doctor-costs-late.json
+    cd benchmarks/results && python ../doctor/calibrate.py doctor-costs.json --write ../../src/lowres/doctor/costs.json
 
 Of several files, each gives the operators that no later one has: few images for many epochs for what works late.
 
@@ -14,10 +14,10 @@ faults of its code were measured to cost nothing, the report's figure stands: a 
 are faults that help as long as steps are few.
 
 The test calibrates on one half of the operators, in order of their names by turns, and correlates ranks on the other
-(Spearman), an operator a point, both ways round; beside it stands the report's figure alone. It is made of all kinds of
-faults, and of those alone that short trainings can judge: augmentation, decay, schedules and other kinds that work late
-say little there, and faults that mislead about the figure take nothing from it. The table that is written has only the
-latter, of all operators.
+(Spearman), an operator a point, both ways round; beside it stands the report's figure alone. It is made of all faults,
+and of those alone that their training can judge: augmentation, decay, schedules and other kinds that work late are
+left out where they come from the first file, and faults that mislead about the figure, since they take nothing from
+it. The table that is written has only the latter, of all operators.
 """
 
 import argparse
@@ -56,6 +56,19 @@ def latest(files: Sequence[Sequence[Row]]) -> list[Row]:
         measured = [row for row in rows if row.get("cost")]
         found |= {name: [row for row in measured if row["operator"] == name] for name in map(operator, measured)}
     return [row for own in found.values() for row in own]
+
+
+def judged(documents: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The operators that their training can judge: what works late from a later file than the first."""
+    early, *late = ([row for row in one["operators"] if row["kind"] not in REPORTING] for one in documents)
+    return operators(latest([[row for row in early if row["kind"] not in (*REGULARISING, *SCHEDULES)], *late]))
+
+
+def source_of(paths: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> str:
+    """Where costs were measured, and how long the trainings were."""
+    sizes = [(path, document["size"]) for path, document in zip(paths, documents, strict=True)]
+    said = [f"{path.name} ({size['epochs']} epochs on {size['images']:,} images)" for path, size in sizes]
+    return f"measured: benchmarks/results/{', '.join(said)}, {documents[0]['size']['seeds']} seeds"
 
 
 def operator(row: Row) -> str:
@@ -116,13 +129,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="put the table of the operators that short trainings can judge here")
     arguments = parser.parse_args()
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.costs]
-    rows = operators(latest([document["operators"] for document in documents]))
-    early = [row for row in rows if row["kind"] not in (*REGULARISING, *SCHEDULES, *REPORTING)]
-    print(json.dumps({"all kinds": tested(rows), "kinds that short trainings can judge": tested(early)}, indent=1))
+    rows, suited = operators(latest([document["operators"] for document in documents])), judged(documents)
+    print(json.dumps({"all": tested(rows), "judged by a training that suits them": tested(suited)}, indent=1))
     if arguments.write:
-        name, size = arguments.costs[0].name, documents[0]["size"]
-        where = f"benchmarks/results/{name}, {size['epochs']} epochs on {size['images']:,} images"
-        table = {"source": f"measured: {where}, {size['seeds']} seeds", "factors": factors(early)}
+        table = {"source": source_of(arguments.costs, documents), "factors": factors(suited)}
         arguments.write.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,9 +1,19 @@
+"""What faults cost in short trainings, and the doctor's table of that."""
+
 import argparse
+import json
+import re
+from pathlib import Path
 
 import calibrate
 import costs
 import pytest
 from programs import Program, write
+
+from lowres.doctor import CHECKS
+from lowres.doctor.costs import TABLE
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def row(operator, kind, code, mean, expected=1.0):
@@ -45,6 +55,14 @@ def test_the_table_has_what_was_measured_and_acquits_of_nothing():
     known = calibrate.operators(rows)  # 24 points for 100 percent
     assert calibrate.factors(known) == {"AR105": 1.6, "TR502": 0.69}
     assert calibrate.calibrated(known, row("f", "C12", "AR106", 0.0, 8.0)) == 8.0
+
+
+def test_what_works_late_is_judged_by_a_later_file_and_what_only_misleads_by_none():
+    first = [row("a", "C02", "LR103", 1.0), row("b", "C07", "TR502", 2.0), row("c", "C24", "EV404", 0.0)]
+    assert [one["operator"] for one in calibrate.judged([{"operators": first}])] == ["b"]
+    second = [row("a", "C02", "LR103", 9.0), row("d", "C25", "DA213", 1.0)]
+    found = calibrate.judged([{"operators": first}, {"operators": second}])
+    assert [(one["operator"], one["share"]) for one in found] == [("a", 9.0), ("b", 2.0)]
 
 
 def test_ranks_are_correlated():
@@ -137,3 +155,14 @@ def test_a_row_has_what_the_report_expected_and_what_was_measured():
     assert (found["cost"]["mean"], found["cost"]["points"], found["left"]["mean"]) == (8.0, [6.0, 10.0], 0.5)
     silent = costs.row_of(costs.Asked(program, [["LR103", 9.0]], {}), results)
     assert (silent["code"], silent["expected"]) == ("", None)
+
+
+def test_the_doctor_s_table_is_the_one_that_was_measured():
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    paths = [RESULTS / name for name in re.findall(r"doctor-costs[\w-]*\.json", table["source"])]
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    assert table == {
+        "source": calibrate.source_of(paths, documents),
+        "factors": calibrate.factors(calibrate.judged(documents)),
+    }
+    assert set(table["factors"]) <= set(CHECKS)
