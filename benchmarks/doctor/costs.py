@@ -14,7 +14,8 @@ The bench's programs are measured, each operator once before any comes again, so
 has most of them. With `--once`, each operator is put into one program, in the plain style and on the base that trains
 fastest, so that most share their clean trials; faults that cost little before a network overfits come last. What was
 stopped goes on: trials are kept in the work folder, and programs that stand in the JSON file are not measured again.
-Programs that need weights from ImageNet are left out.
+Programs that need weights from ImageNet are left out. What the report expects has to be what checks expect: without
+`--fixed`, the doctor's table of measured costs is moved away for the time.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from programs import Program, single_faults, write
 from run import ask, fingerprint, place_of
 from source import NoMatch
 
+from lowres.doctor.costs import TABLE
 from lowres.doctor.proof import jobs
 from lowres.doctor.proof.jobs import Crew, Result, shelf
 from lowres.doctor.proof.shortening import shorten
@@ -246,6 +248,8 @@ def main() -> None:
     programs = [one for one in programs if arguments.narrow == 1 or one.faults[0].name not in WIDE]
     if not programs:
         sys.exit(f"no single fault on {', '.join(arguments.bases)} has such a name")
+    if TABLE.exists() and not arguments.fixed:
+        sys.exit(f"move {TABLE} away: what is calibrated already cannot be compared with what is measured")
     folder = arguments.work.expanduser() / "programs"
     pairs = {(one.source.base, one.source.style.name) for one in programs}
     bases = [Program(f"clean-{base}-{style}", "clean", clean(base, style)) for base, style in sorted(pairs)]

@@ -166,3 +166,12 @@ def test_the_doctor_s_table_is_the_one_that_was_measured():
         "factors": calibrate.factors(calibrate.judged(documents)),
     }
     assert set(table["factors"]) <= set(CHECKS)
+
+
+def test_a_doctor_that_is_calibrated_is_not_calibrated_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(costs, "TABLE", tmp_path / "costs.json")
+    (tmp_path / "costs.json").write_text("{}")
+    monkeypatch.setattr("sys.argv", ["costs.py", "--names", "no-decay-resnet9", "--work", str(tmp_path / "work")])
+    with pytest.raises(SystemExit, match=r"^move .* away"):
+        costs.main()
+    assert not (tmp_path / "work").exists()
