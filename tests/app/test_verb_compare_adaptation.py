@@ -1,3 +1,7 @@
+from lowres.runs import roads
+from lowres.training.loop import Diverged
+
+
 def test_roads_side_by_side_and_again_from_what_is_kept(lowres, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
     words = ("compare-adaptation", "squeezenet1_1", "--data", "digits", "--image-size", 16, "--images", 128)
@@ -37,3 +41,21 @@ def test_train_takes_an_imagenet_network_for_a_recipe(lowres):
     )
     assert done.code == 0
     assert "features.0: Conv2d 3x3 /2 -> Conv2d 3x3" in done.out + done.err
+
+
+def test_a_road_that_diverges_leaves_the_others_their_table(lowres, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    trained = roads.brief
+
+    def brief(recipe, *arguments, **options):
+        if recipe.adapt:
+            raise Diverged("the loss is nan at step 3")
+        return trained(recipe, *arguments, **options)
+
+    monkeypatch.setattr(roads, "brief", brief)
+    words = ("compare-adaptation", "squeezenet1_1", "--data", "digits", "--image-size", 16, "--images", 64)
+    done = lowres(*words, "--test-images", 20, "--epochs", 1, "--upsample", 32, "--device", "cpu", "--json")
+    assert done.code == 0
+    rows = {row["name"]: row for row in done.json if row["weights"] == "scratch"}
+    assert rows["adapted"]["reason"] == "seed 0: the loss is nan at step 3"
+    assert len(rows["upsampled to 32"]["accuracies"]) == 1

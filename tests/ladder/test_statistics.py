@@ -51,6 +51,11 @@ def test_the_flip_test_is_scipys(count):
     assert flip_test(values) == pytest.approx(reference.pvalue)
 
 
+def test_differences_that_tie_but_for_rounding_tie():
+    before, after = (91.25, 91.10, 91.33, 91.02), (91.45, 90.90, 91.34, 91.02)
+    assert flip_test([b - a for a, b in zip(before, after, strict=True)]) == flip_test([0.2, -0.2, 0.01, 0.0]) == 1.0
+
+
 def test_the_flip_test_beyond_what_can_be_counted_is_near_the_t_test():
     values = list(np.random.default_rng(0).normal(0.4, 1, 40))
     assert flip_test(values) == pytest.approx(t_test(values), abs=0.01)

@@ -93,6 +93,12 @@ def any_recipe(draw):
     )
 
 
+def test_what_fingerprints_tell_apart_differs():
+    a, b = (Recipe(model="speednet_94", model_options={"width": width}) for width in (2, 2.0))
+    assert fingerprint(a) != fingerprint(b)
+    assert differences(a, b) == {"model_options.width": (2, 2.0)}
+
+
 @settings(deadline=None)
 @given(any_recipe())
 def test_a_recipe_goes_through_json_unchanged(recipe):

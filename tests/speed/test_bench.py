@@ -52,6 +52,8 @@ def test_what_is_no_measurement_is_refused(found):
         compare(found, {"machine": {}}, "mine")
     with pytest.raises(UserError, match="seconds is 0"):
         bench([], seconds=0)
+    with pytest.raises(UserError, match="seconds is inf"):
+        bench([], seconds=float("inf"))
     with pytest.raises(UserError, match="unknown precision 'fp23'"):
         measure_ceilings(torch.device("cpu"), ("fp23",))
 

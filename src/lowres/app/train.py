@@ -37,7 +37,7 @@ class Train:
         device: auto, cpu, cuda, cuda:1, mps.
         resume: A run folder to go on with.
         keep_weights: Keep the weights of every so many epochs; 0: of none.
-        strict_data: Refuse data whose bytes differ from the official release.
+        strict_data: Refuse data that a warning goes with, such as bytes that differ from the official release.
         tensorboard: Write TensorBoard event files into the run folder, too.
         quiet: Print nothing but errors.
     """

@@ -151,7 +151,10 @@ def _require_place(out: Path) -> None:
     Raises:
         UserError: They cannot.
     """
-    there = next(one for one in (out.absolute(), *out.absolute().parents) if one.exists())
+    places = (out.absolute(), *out.absolute().parents)
+    there = next((one for one in places if one.exists()), None)
+    if there is None:  # a drive that is not there
+        raise UserError(f"cannot keep a ladder in {out}: there is no {places[-1]}; name another folder with --out")
     reason = "" if os.access(there, os.W_OK) else "cannot be written"
     reason = reason if there.is_dir() else "is a file"
     if reason:
@@ -206,10 +209,10 @@ def keep_table(table: Table, out: Path) -> Path:
     from lowres.ladder.picture import draw_ladder
 
     folder = folder_of(table.ladder, out)
+    write_json(folder / RESULTS, table.to_json())  # first: all else can be made of it
     write_text(folder / MARKDOWN, table.to_markdown())
     write_text(folder / CSV, table.to_csv())
     draw_ladder(table, folder / PICTURE)
-    write_json(folder / RESULTS, table.to_json())
     return folder
 
 

@@ -119,7 +119,8 @@ def differences(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     """Where two recipes differ: {"optimizer.lr": (0.1, 0.2)}; the name does not count."""
     flat_a, flat_b = _flat(to_dict(a)), _flat(to_dict(b))
     keys = [key for key in flat_a | flat_b if key != "name"]
-    return {key: (flat_a.get(key), flat_b.get(key)) for key in keys if flat_a.get(key) != flat_b.get(key)}
+    pairs = {key: (flat_a.get(key), flat_b.get(key)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if json.dumps(pair[0]) != json.dumps(pair[1])}  # 2 is not 2.0
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -4,7 +4,6 @@ A comparison that is killed goes on from the results that are there.
 """
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -77,7 +76,7 @@ def brief(
         "content": content_checksum(dataset),
     }
     if kept is not None and kept.exists():
-        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        found = recipes.read_object(kept, "result", "")
         if all(found.get(name) == value for name, value in key.items()):
             return found, None
     history: list[dict[str, Any]] = []

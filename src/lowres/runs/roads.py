@@ -13,6 +13,7 @@ from lowres.models import imagenet, list_models, surgery
 from lowres.recipes import Optimizer, Recipe, Schedule
 from lowres.runs.brief import brief
 from lowres.runs.network import constants, recipe_network
+from lowres.training.loop import Diverged
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,11 @@ def _taken(
     results = []
     for seed in range(seeds):
         file = out / f"{name}-s{seed}.json".replace(" ", "-")
-        result, _ = brief(dataclasses.replace(recipe, seed=seed), dataset, device=device, kept=file, curve=False)
+        try:
+            result, _ = brief(dataclasses.replace(recipe, seed=seed), dataset, device=device, kept=file, curve=False)
+        except Diverged as error:  # the other roads go on
+            tell(f"{road.name}, {road.weights}, seed {seed}: {error}")
+            return dataclasses.replace(road, reason=f"seed {seed}: {error}")
         tell(f"{road.name}, {road.weights}, seed {seed}: {result['accuracy']:.2f} %, {result['seconds']:.0f} s")
         results.append(result)
     low, high = results[0]["interval"]

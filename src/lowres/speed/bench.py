@@ -1,6 +1,7 @@
 """The whole measurement as plain values, and how two of them compare."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -33,8 +34,8 @@ def bench(
     Raises:
         UserError: Something cannot be measured here.
     """
-    if not seconds > 0:
-        raise UserError(f"seconds is {seconds}, but must be above 0")
+    if not 0 < seconds < math.inf:
+        raise UserError(f"seconds is {seconds}, but must be a number above 0")
     placements = [place(recipe, device) for recipe in chosen]
     where = placements[0].device if placements else place(Recipe(), device).device
     ceilings = measure_ceilings(where, seconds=seconds / 4)
