@@ -1,7 +1,8 @@
 """Turns measured costs of faults into the doctor's table, and tests how well what it expects ranks faults.
 
-    cd benchmarks/results && python ../doctor/calibrate.py doctor-costs.json doctor-costs-late.json
-    cd benchmarks/results && python ../doctor/calibrate.py doctor-costs.json --write ../../src/lowres/doctor/costs.json
+    cd benchmarks/results
+    python ../doctor/calibrate.py doctor-costs.json --out doctor-ranks.json --write ../../src/lowres/doctor/costs.json
+    python ../doctor/calibrate.py doctor-costs.json doctor-costs-late.json --out doctor-ranks-late.json
 
 Of several files, each gives the operators that no later one has: few images for many epochs for what works late.
 
@@ -35,6 +36,7 @@ from lowres.doctor import CHECKS
 from lowres.doctor.costs import Costs
 from lowres.doctor.proof.verdicts import REGULARISING, SCHEDULES
 from lowres.doctor.report import REPORTING
+from lowres.files import write_json
 
 Row = Mapping[str, Any]
 CHANCE = 10.0
@@ -53,8 +55,11 @@ def latest(files: Sequence[Sequence[Row]]) -> list[Row]:
     """The rows that were measured; those of an operator from the last file that has any."""
     found: dict[str, list[Row]] = {}
     for rows in files:
-        measured = [row for row in rows if row.get("cost")]
-        found |= {name: [row for row in measured if row["operator"] == name] for name in map(operator, measured)}
+        own: dict[str, list[Row]] = {}
+        for row in rows:
+            if row.get("cost"):
+                own.setdefault(row["operator"], []).append(row)
+        found |= own
     return [row for own in found.values() for row in own]
 
 
@@ -69,11 +74,6 @@ def source_of(paths: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> 
     sizes = [(path, document["size"]) for path, document in zip(paths, documents, strict=True)]
     said = [f"{path.name} ({size['epochs']} epochs on {size['images']:,} images)" for path, size in sizes]
     return f"measured: benchmarks/results/{', '.join(said)}, {documents[0]['size']['seeds']} seeds"
-
-
-def operator(row: Row) -> str:
-    """Whose row it is."""
-    return str(row["operator"])
 
 
 def share(row: Row) -> float:
@@ -126,11 +126,15 @@ def main() -> None:
     """Prints the test and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("costs", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, help="the JSON file of the test")
     parser.add_argument("--write", type=Path, help="put the table of the operators that short trainings can judge here")
     arguments = parser.parse_args()
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.costs]
     rows, suited = operators(latest([document["operators"] for document in documents])), judged(documents)
-    print(json.dumps({"all": tested(rows), "judged by a training that suits them": tested(suited)}, indent=1))
+    result = {"all": tested(rows), "judged by a training that suits them": tested(suited)}
+    print(json.dumps(result, indent=1))
+    if arguments.out:
+        write_json(arguments.out, {"source": source_of(arguments.costs, documents)} | result)
     if arguments.write:
         table = {"source": source_of(arguments.costs, documents), "factors": factors(suited)}
         arguments.write.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

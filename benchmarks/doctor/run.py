@@ -44,7 +44,7 @@ def fingerprint(tool: str) -> str:
     digest = hashlib.sha256()
     if tool == "doctor":
         root = Path(lowres.__file__).parent
-        paths = sorted({*root.glob("doctor/**/*.py"), *root.glob("app/doctor*.py")})
+        paths = sorted({*root.glob("doctor/**/*.py"), *root.glob("doctor/*.json"), *root.glob("app/doctor*.py")})
     else:
         paths = [HERE / "baselines.py", HERE / "capture.py", HERE / "requirements.txt"]
     for path in paths:

@@ -1,6 +1,7 @@
 """How often `--fix` succeeds, and how often it harms, over the bench's single-fault programs.
 
-    cd benchmarks/results && python ../doctor/worth.py doctor-fixes.json doctor-fixed.json doctor-fixed-late.json
+    cd benchmarks/results
+    python ../doctor/worth.py doctor-fixes.json doctor-fixed.json doctor-fixed-late.json --out doctor-worth.json
 
 The first file is what `fixes.py` wrote: a program that is the sound one again, or trains to the same weights, has its
 accuracy without a training. The others are what `costs.py --fixed` wrote of other programs; one that several have
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lowres.files import write_json
 from lowres.ladder.statistics import describe
 
 NEAR, WORSE = 0.5, 0.3
@@ -34,7 +36,7 @@ def joined(fixes: Sequence[Row], trained: Sequence[Row]) -> list[dict[str, Any]]
         left, gain = None, None
         if own is not None:
             left = own["left"]["points"]
-            gain = [cost - rest for cost, rest in zip(own["cost"]["points"], left, strict=True)]
+            gain = [round(cost - rest, 3) for cost, rest in zip(own["cost"]["points"], left, strict=True)]
         found.append({"program": row["program"], "left": left, "gain": gain})
     return found
 
@@ -47,8 +49,8 @@ def counted(fixes: Sequence[Row], others: Sequence[Row]) -> dict[str, int]:
     return {
         "programs": len(fixes),
         "as the sound one": len(fixes) - len(others),
-        "within 0.5 points": len(near),
-        "worse by more than 0.3": len(worse),
+        f"within {NEAR} points": len(near),
+        f"worse by more than {WORSE}": len(worse),
         "not trained": len(others) - len(trained),
     }
 
@@ -66,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fixes", type=Path)
     parser.add_argument("trained", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, help="the JSON file")
     arguments = parser.parse_args()
     read = [json.loads(path.read_text(encoding="utf-8")) for path in (arguments.fixes, *arguments.trained)]
     if len({one["sources"] for one in read}) > 1:
@@ -75,7 +78,11 @@ def main() -> None:
     print("program: points below the sound one; points gained on the faulty one")
     for row in others:
         print(f"{row['program']}: {said(row['left'])}; {said(row['gain'])}")
-    print(json.dumps(counted(fixes, others)))
+    counts = counted(fixes, others)
+    print(json.dumps(counts))
+    if arguments.out:
+        of = {"sources": read[0]["sources"], "files": [path.name for path in (arguments.fixes, *arguments.trained)]}
+        write_json(arguments.out, of | {"counted": counts, "others": others})
 
 
 if __name__ == "__main__":

@@ -175,3 +175,13 @@ def test_a_doctor_that_is_calibrated_is_not_calibrated_again(tmp_path, monkeypat
     with pytest.raises(SystemExit, match=r"^move .* away"):
         costs.main()
     assert not (tmp_path / "work").exists()
+
+
+def test_ranks_are_those_of_the_files_that_they_name():
+    for name in ("doctor-ranks.json", "doctor-ranks-late.json"):
+        kept = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+        paths = [RESULTS / one for one in re.findall(r"doctor-costs[\w-]*\.json", kept["source"])]
+        documents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        rows = calibrate.operators(calibrate.latest([one["operators"] for one in documents]))
+        assert kept["all"] == calibrate.tested(rows)
+        assert kept["judged by a training that suits them"] == calibrate.tested(calibrate.judged(documents))

@@ -40,7 +40,7 @@ def test_what_was_trained_twice_counts_as_the_second_time():
 
 def test_each_program_has_a_line_and_files_of_several_doctors_are_refused(tmp_path, monkeypatch, capsys):
     files = [tmp_path / "fixes.json", tmp_path / "trained.json"]
-    monkeypatch.setattr(sys, "argv", ["worth.py", *map(str, files)])
+    monkeypatch.setattr(sys, "argv", ["worth.py", *map(str, files), "--out", str(tmp_path / "worth.json")])
     files[0].write_text(json.dumps({"sources": "x", "rows": FIXES}))
     files[1].write_text(json.dumps({"sources": "x", "operators": TRAINED}))
     worth.main()
@@ -48,6 +48,7 @@ def test_each_program_has_a_line_and_files_of_several_doctors_are_refused(tmp_pa
     assert lines[1] == "b-vgg-plain: +0.4 (-0.1 to +0.9); +10.6 (+8.6 to +12.6)"
     assert lines[3] == "d-vgg-plain: not trained; not trained"
     assert json.loads(lines[4])["worse by more than 0.3"] == 1
+    assert json.loads((tmp_path / "worth.json").read_text())["counted"] == json.loads(lines[4])
     files[1].write_text(json.dumps({"sources": "y", "operators": TRAINED}))
     with pytest.raises(SystemExit):
         worth.main()

@@ -115,25 +115,17 @@ class Check:
         """What the register says that the fault costs: the middle of the range."""
         return sum(self.cost) / 2
 
-    @property
-    def cited(self) -> str:
-        """Where the points are from."""
-        table = measured()
-        return f"{self.source}; {table.source}" if self.code in table.factors else self.source
-
     def finding(self, found: "Found") -> "Finding":
         """What the check found, with its cost: what it expects of the case, times what measurements make of that.
 
         What it calls a note costs what it says. A warning of a fault that was measured to cost next to nothing is one.
         """
-        cost, grade = self.prior if found.cost is None else found.cost, found.grade or self.grade
-        if found.grade != "note":
-            cost = measured().weigh(self.code, cost, self.cost)
-            if grade == "warning" and self.code in measured().factors and cost < LEAST:
-                grade = "note"
-        return Finding(
-            self.code, found.title, grade, cost, found.evidence, found.place, found.fix, self.cited, self.kind
-        )
+        cost, grade, source = self.prior if found.cost is None else found.cost, found.grade or self.grade, self.source
+        table = measured()
+        if self.code in table.factors and found.grade != "note":
+            cost, source = table.weigh(self.code, cost, self.cost), f"{source}; {table.source}"
+            grade = "note" if grade == "warning" and cost < LEAST else grade
+        return Finding(self.code, found.title, grade, cost, found.evidence, found.place, found.fix, source, self.kind)
 
     @property
     def explanation(self) -> str:

@@ -60,8 +60,7 @@ def explain(code: str) -> str:
     low, high = entry.cost
     words = "\n".join(line.removeprefix("    ") for line in entry.explanation.splitlines())
     cost = f"Cost: {low:g} to {high:g} points ({entry.source})."
-    if entry.code in measured().factors:
-        cost += (
-            f" What is expected of a case is multiplied by {measured().factors[entry.code]:g} ({measured().source})."
-        )
+    table = measured()
+    if entry.code in table.factors:
+        cost += f" What is expected of a case is multiplied by {table.factors[entry.code]:g} ({table.source})."
     return f"{entry.code}: {entry.title} ({entry.grade})\n\n{words}\n\n{cost}"
