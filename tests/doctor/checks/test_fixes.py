@@ -393,3 +393,30 @@ def test_a_schedule_by_hand_is_handed_the_epoch(faulty, fixed):
         ("    model.train()\n", loop + "    model.train()\n"),
     )
     assert "group['lr'] = schedule(epoch)" in fixed(program, "LR104")
+
+
+BODY = "nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())"
+MORE = "nn.Sequential(nn.Conv2d(width, 2 * width, 3, padding=1), nn.BatchNorm2d(2 * width), nn.ReLU())"
+WIDE = "nn.Conv2d(width, width, 3, padding=1)"
+
+
+def eight_convolutions(normed):
+    """Exchanges that give the network eight convolutions and no shortcuts."""
+    norm = "nn.BatchNorm2d(width), " if normed else ""
+    layers = [f"nn.Conv2d(3, width, 3, padding=1), {norm}nn.ReLU()", *[f"{WIDE}, {norm}nn.ReLU()"] * 6]
+    body = (BODY, f"nn.Sequential({', '.join(layers)})")
+    return body if normed else [body, (MORE, MORE.replace("nn.BatchNorm2d(2 * width), ", ""))]
+
+
+@pytest.mark.parametrize(("rate", "becomes"), [("0.12", "0.05"), ("0.06", "0.06"), ("0.2", "0.2")])
+def test_norms_come_with_the_rate_that_suits_a_network_without_shortcuts(faulty, fixed, rate, becomes):
+    """A ResNet would be trained at 0.1. From 0.15 on the rate is LR101's to set."""
+    exchanged = [("BATCH_SIZE = 32", "BATCH_SIZE = 128"), ("RATE = 0.1", f"RATE = {rate}")]
+    text = fixed(faulty("plain", *exchanged, *eight_convolutions(normed=False)), "AR110")
+    assert text.count("nn.BatchNorm2d(width)") == 7
+    assert f"RATE = {becomes}\n" in text
+
+
+def test_a_rate_too_low_becomes_half_of_a_resnets_without_shortcuts(faulty, fixed):
+    program = faulty("plain", ("RATE = 0.1", "RATE = 0.00005"), eight_convolutions(normed=True))
+    assert "RATE = 0.01\n" in fixed(program, "LR102")

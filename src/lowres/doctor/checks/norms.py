@@ -2,11 +2,13 @@
 
 from torch import nn
 
-from lowres.doctor.findings import Found, check
+from lowres.doctor.checks.rate import set_rate, with_norms
+from lowres.doctor.findings import Fix, Found, check
 from lowres.doctor.network import BATCH_NORMS, Layer
 from lowres.doctor.proposals import of_batches
 from lowres.doctor.remedies.layers import norm_option, norms, shared_norm
 from lowres.doctor.remedies.numbers import BATCH, larger_batches
+from lowres.doctor.remedies.places import optimizer_made
 from lowres.doctor.setup import Setup
 
 
@@ -138,13 +140,24 @@ def unnormed(setup: Setup) -> Found | None:
     high = setup.algorithm == "SGD" and rate > 0.03
     if 0.01 <= fades <= 100 and not high:
         return None
+    fix, best = _normed(setup)
     return Found(
         f"{len(network.convolutions)} convolutions without a norm: from first to last the signal changes "
         f"{_times(fades)}" + (f", at a rate of {rate:g}" if high else ""),
-        {"convolutions": len(network.convolutions), "signal_ratio": fades, "rate": rate},
+        {"convolutions": len(network.convolutions), "signal_ratio": fades, "rate": rate}
+        | ({"proposed": {"lr": best}} if best is not None else {}),
         cost=60.0 if high else 20.0,
-        fix=norms(setup, "a norm behind each convolution", activations=False),
+        fix=fix,
     )
+
+
+def _normed(setup: Setup) -> tuple[Fix, float | None]:
+    """Norms, and the rate that suits the network with them, where both are in one file; the rate if it is set."""
+    fix, best = norms(setup, "a norm behind each convolution", activations=False), with_norms(setup)
+    rate, built = set_rate(setup, best) if best is not None else None, optimizer_made(setup)
+    if rate is None or built is None or not rate.edits or not fix.path == rate.path == built.source.path:
+        return fix, None
+    return built.source.fix(f"{fix.title}, and {rate.title}", *fix.edits, *rate.edits), best
 
 
 def _meant(setup: Setup) -> bool:

@@ -1,5 +1,7 @@
 """LR1: how large the rate is, for this optimizer, batch and network."""
 
+import copy
+import dataclasses
 import math
 
 from lowres.doctor.calls import argument
@@ -73,13 +75,33 @@ def customary(setup: Setup, batch: int | None = None) -> float | None:
         return None
     low, high = prior
     if setup.algorithm == "SGD":
-        # 0.1 for 128 images from scratch with norms, 0.01 for 64 images where weights were loaded.
-        best = high * 2 / 3 if setup.pretrained else high / 4
+        # From scratch with norms 0.1 for 128 images, 0.05 without shortcuts; 0.01 for 64 where weights were loaded.
+        best = high * 2 / 3 if setup.pretrained else high / 8 if _plain(setup) else high / 4
     elif setup.network is not None and setup.network.attention and not setup.pretrained:
         best = high * 0.35
     else:
         best = math.sqrt(low * high)
     return float(f"{best:.1g}")
+
+
+def _plain(setup: Setup) -> bool:
+    """Whether it is a deep network with norms and no shortcuts, like VGG: these start badly at a ResNet's rate."""
+    return setup.kind is not None and setup.kind.name.startswith("a plain deep network with norms")
+
+
+def with_norms(setup: Setup) -> float | None:
+    """The usual rate once each convolution has a norm, where SGD's is twice as high or more.
+
+    None where it is not, and where the rate is too high for the network as it is, which LR101 says.
+    """
+    network, rates, prior = setup.network, setup.rates, sensible(setup)
+    if network is None or rates is None or prior is None or setup.algorithm != "SGD" or rates.peak >= 3 * prior[1]:
+        return None
+    normed = copy.copy(setup)
+    vars(normed).pop("kind", None)
+    vars(normed)["network"] = dataclasses.replace(network, norms=len(network.convolutions))
+    best = customary(normed)
+    return best if best is not None and rates.peak >= 2 * best else None
 
 
 def set_rate(setup: Setup, rate: float) -> Fix:
