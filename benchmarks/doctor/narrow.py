@@ -2,7 +2,8 @@
 
 Every network of a base gets a part of its channels: a quarter, an eighth (the MobileNet, whose stages are thin, twice
 that; the transformer half, and half of its blocks, whatever the part). Only numbers of the network's own source
-change. A network that a fault puts in its place stays as wide as it is.
+change. Of torchvision's networks that a fault puts in its place, MobileNetV2 has an option for its width; ResNet-18 has
+none, and stays as wide as it is.
 """
 
 import re
@@ -30,6 +31,7 @@ def _changes(base: str, by: int) -> tuple[Change, ...]:
                 (r"\(\d, \d+, \d, \d\)", half),
                 (r"nn\.Conv2d\(3, 32,|nn\.BatchNorm2d\(32\b|channels = 32\b", half),
                 (r"nn\.Conv2d\(channels, 640,|nn\.BatchNorm2d\(640\b|nn\.Linear\(640,", half),
+                (r"mobilenet_v2\(num_classes=10", rf"\g<0>, width_mult={1 / max(1, by // 2):g}"),
             )
         case "vgg":
             return ((r"config = \(.*\)", _divided(by)), (r"nn\.Linear\(512 \* 2 \* 2", _divided(by)))

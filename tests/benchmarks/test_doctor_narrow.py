@@ -42,3 +42,10 @@ def test_every_faulty_program_from_scratch_has_a_narrow_one():
             text = narrowed(program.source.text, base, 4)
             ast.parse(Source("program", text).text)
             assert text != program.source.text, program.name
+
+
+def test_the_mobilenet_of_the_zoo_is_narrowed_by_its_own_option():
+    (program,) = [one for one in single_faults() if one.name.startswith("network-of-the-zoo-mobilenet")]
+    assert "torchvision.models.mobilenet_v2(num_classes=10, width_mult=0.25)" in narrowed(
+        program.source.text, "mobilenet", 8
+    )
