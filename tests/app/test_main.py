@@ -1,5 +1,6 @@
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
@@ -135,6 +136,17 @@ def test_the_line_is_the_same_whatever_the_terminal_can_draw(encoding):
     assert "--classes" in done.stderr
     assert "'ten'" in done.stderr
     assert not re.search("[─-]{4}|Argument helptext|For full helptext", done.stderr)
+
+
+def test_what_a_terminal_cannot_draw_is_spelled_out(tmp_path):
+    folder = tmp_path / "größe"
+    folder.mkdir()
+    (folder / "recipe.json").write_text("{}", encoding="utf-8")
+    done = shell("compare", str(folder), PYTHONIOENCODING="ascii", COLUMNS="500")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "gr\\xf6\\xdfe" in done.stdout
+    done = shell("compare", str(folder), "--json", PYTHONIOENCODING="ascii")
+    assert json.loads(done.stdout)[0]["run"] == str(folder)
 
 
 def test_help_and_verbs_without_networks_do_not_wait_for_pytorch():

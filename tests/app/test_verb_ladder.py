@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lowres.ladder import CellsFailed
+from lowres.ladder import CellsFailed, Unkept
 from lowres.ladder.cells import cells_of
 from lowres.ladder.crew import Failed
 from lowres.ladder.table import make_table
@@ -112,6 +112,25 @@ def test_cells_that_fail_are_told_after_the_table(lowres, mini, monkeypatch):
     assert done.err.splitlines() == [
         "lowres: rung 'smooth', seed 0 failed: training diverged",
         "lowres: rung 'plain', seed 1 failed: killed [9]",
+    ]
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_a_table_that_cannot_be_written_is_shown(lowres, mini, monkeypatch, failures):
+    def climb(ladder, seeds, margin, **options):
+        table = make_table(ladder, {"plain": {0: 90.0}}, range(seeds), margin)
+        unkept = Unkept(table, PermissionError(13, "Permission denied", "ladders/mini/table.csv"))
+        if not failures:
+            raise unkept
+        raise CellsFailed(table, [Failed(cells_of(ladder, [0])[1], "it diverged", 1)]) from unkept
+
+    monkeypatch.setattr("lowres.app.ladder.climb", climb)
+    done = lowres("ladder", mini, "--seeds", "1")
+    assert done.code == (1 if failures else 2)
+    assert "1 of 2 cells are missing" in done.out
+    assert done.err.splitlines()[failures:] == [
+        "lowres: cannot write ladders/mini/table.csv: Permission denied; every cell is kept, and the same command "
+        "writes the table"
     ]
 
 

@@ -165,6 +165,18 @@ def test_auto_is_a_worker_a_core_where_memory_allows(monkeypatch):
     assert workers_here("cuda") == 1
 
 
+@pytest.mark.parametrize(
+    ("says", "expected"), [("250000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("9000000 100000", 8), ("", 8)]
+)
+def test_auto_leaves_a_container_its_share_of_the_processors(monkeypatch, tmp_path, says, expected):
+    monkeypatch.setattr(cores_module, "cores_here", lambda: list(range(8)))
+    monkeypatch.setattr(cores_module, "GROUP", tmp_path)
+    monkeypatch.setattr(cores_module, "_available", lambda: None)
+    if says:
+        (tmp_path / "cpu.max").write_text(says + "\n")
+    assert workers_here("cpu") == expected
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says")
 def test_free_memory_is_some():
     assert 1e7 < free_memory() < 1e14

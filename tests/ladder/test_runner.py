@@ -15,7 +15,7 @@ import torch
 from lowres.data import Batches, content_checksum, load_dataset, stratified_split
 from lowres.errors import UserError
 from lowres.files import write_json
-from lowres.ladder import CellsFailed, Ladder, Rung, climb, folder_of, load_ladder, plan
+from lowres.ladder import CellsFailed, Ladder, Rung, Unkept, climb, folder_of, load_ladder, plan
 from lowres.ladder import crew as crew_module
 from lowres.ladder import foreman as foreman_module
 from lowres.ladder import runner as runner_module
@@ -226,6 +226,7 @@ class Done(Here):
     """A crew that trains nothing: the accuracy of a cell is what a function says, or it fails."""
 
     accuracy = staticmethod(lambda rung, seed: 90.0)
+    epoch = staticmethod(lambda rung: 10.0)  # seconds that it says it took
     trained: typing.ClassVar = []
     hands = 1
 
@@ -239,7 +240,7 @@ class Done(Here):
             folder = self._errand.out / "cells" / cell.name / "run"
             folder.mkdir(parents=True)
             write_json(folder / "recipe.json", to_dict(cell.recipe))
-            result = {"accuracy": found, "seconds": 10.0 * cell.recipe.epochs}
+            result = {"accuracy": found, "seconds": self.epoch(cell.rung) * cell.recipe.epochs}
             write_json(folder / "manifest.json", {"result": result, "outcome": "finished"})
             tell(crew_module.Done(cell))
 
@@ -285,6 +286,26 @@ def test_looks_that_were_taken_stay_taken(done, mini, tmp_path):
     assert after.rows[1].comparison.p_holm == before.rows[1].comparison.p_holm
 
 
+def test_seeds_that_were_added_stay_when_a_number_of_them_is_asked_for(done, mini, tmp_path):
+    done.accuracy(lambda rung, seed: 90.0 + random.Random(f"{rung}{seed}").gauss(0, 0.2) + 0.4 * (rung != "plain"))
+    before = climb(mini, out=tmp_path, until_decided=True, budget="1h")
+    trained = len(done.trained())
+    after = climb(mini, seeds=3, out=tmp_path)
+    assert len(done.trained()) == trained
+    assert after.to_json() == before.to_json()
+    assert after.rows[1].comparison.looks > 1
+
+
+def test_a_rung_too_dear_for_the_budget_does_not_keep_others_from_their_looks(done, mini, tmp_path, monkeypatch):
+    monkeypatch.setattr(Done, "epoch", staticmethod(lambda rung: 1e6 if rung == "dear" else 10.0))
+    done.accuracy(lambda rung, seed: 90.0 + random.Random(f"{rung}{seed}").gauss(0, 0.2) + 0.4 * (rung != "plain"))
+    ladder = dataclasses.replace(mini, rungs=(*mini.rungs, Rung("dear", {"clip": 5.0})))
+    table = climb(ladder, out=tmp_path, until_decided=True, budget="1h")
+    assert table.rows[1].comparison.word == "pays"
+    assert table.rows[1].comparison.looks > 1
+    assert len(table.rows[2].accuracies) == 1
+
+
 def test_seeds_that_another_machine_added_merge(done, mini, tmp_path):
     done.accuracy(lambda rung, seed: 90.0 + random.Random(f"{rung}{seed}").gauss(0, 0.2) + 0.4 * (rung != "plain"))
     there = climb(mini, out=tmp_path / "there", until_decided=True, budget="1h")
@@ -318,6 +339,18 @@ def test_a_cell_that_fails_leaves_the_others_and_their_table(done, mini, tmp_pat
     assert (caught.value.code, len(done.trained())) == (2, 7)
     with pytest.raises(CellsFailed):  # what cannot be had is not asked for again and again
         climb(mini, out=tmp_path, until_decided=True, budget="1h")
+
+
+def test_a_table_that_is_open_elsewhere_is_told_and_the_results_are_kept(done, mini, tmp_path):
+    (folder_of(mini, tmp_path) / "table.csv").mkdir(parents=True)  # nothing can be renamed to it
+    with pytest.raises(Unkept, match=r"table\.csv: .*the same command writes the table") as caught:
+        climb(mini, out=tmp_path)
+    assert [len(row.accuracies) for row in caught.value.table.rows] == [3, 3]
+    assert json.loads((folder_of(mini, tmp_path) / "results.json").read_text(encoding="utf-8"))["seeds"] == [0, 1, 2]
+    done.accuracy(lambda rung, seed: Failed(None, "it diverged", 1))
+    with pytest.raises(CellsFailed) as caught:
+        climb(mini, seeds=4, out=tmp_path)
+    assert isinstance(caught.value.__cause__, Unkept)
 
 
 @pytest.mark.slow

@@ -176,6 +176,7 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Prints plain values as JSON for other programs."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    """Prints plain values as JSON for other programs; letters as they are where the output is UTF-8."""
+    letters = (getattr(sys.stdout, "encoding", None) or "utf-8").lower() in ("utf-8", "utf8")
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=not letters)
     sys.stdout.write("\n")

@@ -12,7 +12,7 @@ from rich.table import Table
 from lowres.app.command import console, parse, print_json
 from lowres.app.ladder_display import Display
 from lowres.errors import UserError
-from lowres.ladder import CellsFailed, Ladder, climb, folder_of, list_ladders, load_ladder, plan
+from lowres.ladder import CellsFailed, Ladder, Unkept, climb, folder_of, list_ladders, load_ladder, plan
 from lowres.ladder import Table as LadderTable
 from lowres.training.allocator import keep_memory
 
@@ -89,7 +89,7 @@ def run(words: Sequence[str]) -> int:
         _plan(ladder, asked)
         return 0
     keep_memory()  # here and not in the library: the process is ours
-    failed: CellsFailed | None = None
+    failed: CellsFailed | Unkept | None = None
     try:
         with Display(quiet=asked.quiet) as display:
             table = climb(
@@ -109,16 +109,20 @@ def run(words: Sequence[str]) -> int:
                 until_decided=asked.until_decided,
                 budget=asked.budget,
             )
-    except CellsFailed as error:
+    except (CellsFailed, Unkept) as error:
         failed, table = error, error.table
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted: the same command goes on; every finished epoch is kept") from None
     _show(table, asked)
     if failed is None:
         return 0
+    if isinstance(failed, Unkept):
+        raise failed
     for failure in failed.failures:
         line = f"lowres: rung {failure.cell.rung!r}, seed {failure.cell.seed} failed: {failure.reason}"
         print(line, file=sys.stderr)
+    if failed.__cause__ is not None:
+        print(f"lowres: {failed.__cause__}", file=sys.stderr)
     return failed.code
 
 

@@ -5,6 +5,7 @@
 
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end = words.index("--") if "--" in words else len(words)  # what follows belongs to somebody's script
     debug = "--debug" in words[:end]
     words = [word for word in words[:end] if word != "--debug"] + words[end:]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is spelled out, and ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     ends = [one for one in ends if signal.getsignal(one) is not signal.SIG_IGN]  # `nohup` had it ignored
     before = [signal.signal(one, _interrupt) for one in ends]

@@ -4,7 +4,7 @@ from lowres.ladder.catalogue import list_ladders, load_ladder
 from lowres.ladder.cells import Cell, Plan, plan
 from lowres.ladder.definition import Ladder, Rung, read_ladder
 from lowres.ladder.foreman import Progress
-from lowres.ladder.runner import CellsFailed, climb, folder_of
+from lowres.ladder.runner import CellsFailed, Unkept, climb, folder_of
 from lowres.ladder.table import Row, Table
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Row",
     "Rung",
     "Table",
+    "Unkept",
     "climb",
     "folder_of",
     "list_ladders",

@@ -9,6 +9,8 @@ from lowres.errors import UserError
 
 NEEDED = 1.5e9
 """Bytes that a worker is taken to need, CIFAR-10 and a network of 110 layers included."""
+GROUP = Path("/sys/fs/cgroup")
+"""What a container is allowed, on Linux."""
 
 
 def cores_here() -> list[int]:
@@ -19,16 +21,17 @@ def cores_here() -> list[int]:
 
 
 def workers_here(kind: str) -> int:
-    """What `--workers auto` means: on CPUs a worker a core, as far as memory allows; one on other devices.
+    """What `--workers auto` means: on CPUs a worker a core, as far as a container's share and memory allow; else one.
 
     Args:
         kind: Of device: "cpu", "cuda", "mps".
     """
     if kind != "cpu":
         return 1
-    memory = free_memory()
-    fitting = len(cores_here()) if memory is None else int(memory // NEEDED)
-    return max(1, min(len(cores_here()), fitting))
+    memory, share = free_memory(), _share()
+    cores = len(cores_here()) if share is None else min(len(cores_here()), int(share))
+    fitting = cores if memory is None else int(memory // NEEDED)
+    return max(1, min(cores, fitting))
 
 
 def share_out(workers: int, kind: str) -> tuple[list[list[int]], int]:
@@ -69,12 +72,20 @@ def _available() -> float | None:
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
+def _share() -> float | None:
+    """The processor time of a container, in cores; None where it has all of them."""
+    try:
+        most, period = (GROUP / "cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return float(most) / float(period) if most != "max" else None
+
+
 def _allowed() -> float | None:
     """What a container leaves."""
-    group = Path("/sys/fs/cgroup")
     try:
-        most = (group / "memory.max").read_text(encoding="ascii").strip()
-        used = (group / "memory.current").read_text(encoding="ascii").strip()
+        most = (GROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = (GROUP / "memory.current").read_text(encoding="ascii").strip()
     except OSError:
         return None
     return float(most) - float(used) if most != "max" else None

@@ -55,7 +55,7 @@ class Foreman:
 
     def __init__(self, out: Path, crew: Crew, tell: Callable[[Progress], None], deadline: float | None = None) -> None:
         self.failures: dict[Cell, Failed] = {}
-        self.late = False
+        self.late: set[Cell] = set()  # those that would not be done in time; what takes less may still be
         self._out, self._crew, self._tell, self._deadline = out, crew, tell, deadline
         self._missing: list[Cell] = []
         self._queue: list[Cell] = []
@@ -73,11 +73,10 @@ class Foreman:
             self._learn(run)
         self._done = len(plan.done)
         self._missing = [cell for cell in plan.missing if cell not in self.failures]
-        while self._missing and not self.late:
-            before = len(self._missing)
-            self._queue = list(self._missing)
+        while left := [cell for cell in self._missing if cell not in self.late]:
+            self._queue = list(left)
             self._crew.work(self._take, self._hear)
-            if len(self._missing) == before and not self.late:
+            if left == [cell for cell in self._missing if cell not in self.late]:
                 time.sleep(_WAIT)
 
     def seconds(self, cell: Cell) -> float | None:
@@ -93,7 +92,7 @@ class Foreman:
             cell = self._queue.pop(0)
             if self._deadline is None or time.monotonic() + self._rest(cell) < self._deadline:
                 return cell
-            self.late = True
+            self.late.add(cell)
         return None
 
     def _rest(self, cell: Cell) -> float:

@@ -51,6 +51,19 @@ class CellsFailed(UserError):
         super().__init__(f"rung {first.cell.rung!r}, seed {first.cell.seed} failed{more}: {first.reason}")
 
 
+class Unkept(UserError):
+    """The table could not be written, or not in every form. All cells are kept: the same command writes it.
+
+    Attributes:
+        table: That was to be written.
+    """
+
+    def __init__(self, table: Table, error: OSError) -> None:
+        self.table = table
+        where, why = error.filename2 or error.filename or "the table", error.strerror or error
+        super().__init__(f"cannot write {where}: {why}; every cell is kept, and the same command writes the table")
+
+
 def climb(
     ladder: Ladder,
     *,
@@ -77,7 +90,7 @@ def climb(
 
     Args:
         ladder: What to run; `Ladder.resized` shortens it.
-        seeds: How many (0, 1, ...), or which.
+        seeds: How many (0, 1, ...), or which. Where seeds were added to this ladder before, those stay in its table.
         margin: The difference worth telling, in points of accuracy.
         data_dir: Where the data lie, as for `lowres.train`.
         out: The folder of all ladders: cells lie in `cells/`, each ladder's table in a folder of its own.
@@ -99,20 +112,21 @@ def climb(
     Raises:
         UserError: Bad input.
         CellsFailed: A `UserError`, too: there are cells that cannot be trained; all others are kept.
+        Unkept: A `UserError`, too: the table cannot be written; the cause of `CellsFailed` where both are so.
         KeyboardInterrupt: Stopped by the user; every finished epoch is kept.
     """
     wanted = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     first_look, deadline = _patience(seeds, until_decided, budget)
     out = Path(out).expanduser()
     before = read_table(ladder, out)  # refuses results of other recipes
-    if first_look and before and before.first_look:
-        first_look = min(first_look, before.first_look)  # looks that were taken stay taken
+    if before and before.first_look:  # looks that were taken stay taken, and so do the seeds that they added
+        first_look = min(first_look or before.first_look, before.first_look)
     nothing: dict[str, dict[int, float]] = {rung.name: {} for rung in ladder.rungs}
     make_table(ladder, nothing, wanted, margin, first_look)  # a bad margin is told at once
     _require_place(out)
     for source in merge:
-        cells.merge(ladder, wanted, Path(source).expanduser(), out, every_seed=until_decided)
-    further = _finished_before(ladder, wanted, out) if until_decided else {}
+        cells.merge(ladder, wanted, Path(source).expanduser(), out, every_seed=first_look is not None)
+    further = _finished_before(ladder, wanted, out) if first_look is not None else {}
     plan = cells.plan(ladder, wanted, out, further)
 
     def judged(plan: cells.Plan) -> Table:
@@ -127,9 +141,9 @@ def climb(
             foreman = Foreman(out, crew, tell, deadline)
             foreman.run(plan)
             plan = cells.plan(ladder, wanted, out, further)
-            while until_decided and not foreman.late:
+            while until_decided:
                 cost = {cell.rung: foreman.seconds(cell) or 1.0 for cell in plan.cells}
-                barred = {(cell.rung, cell.seed) for cell in foreman.failures}
+                barred = {(cell.rung, cell.seed) for cell in (*foreman.failures, *foreman.late)}
                 more = next_round(judged(plan), cost.__getitem__, crew.hands, barred)
                 if not more:
                     break
@@ -139,9 +153,15 @@ def climb(
                 plan = cells.plan(ladder, wanted, out, further)
             failures = list(foreman.failures.values())
     table = judged(plan)
-    keep_table(table, out)
+    unkept: Unkept | None = None
+    try:
+        keep_table(table, out)
+    except OSError as error:
+        unkept = Unkept(table, error)
     if failures:
-        raise CellsFailed(table, failures)
+        raise CellsFailed(table, failures) from unkept
+    if unkept is not None:
+        raise unkept
     return table
 
 

@@ -59,7 +59,7 @@ def read(path: Path) -> Recipe:
 
 
 def read_object(path: Path, kind: str, hint: str) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """The object that a JSON file holds, in UTF-8 or, as PowerShell writes it, in UTF-16.
 
     Args:
         path: The file.
@@ -70,7 +70,7 @@ def read_object(path: Path, kind: str, hint: str) -> dict[str, Any]:
         UserError: The file is missing, is not JSON, names a field twice or holds something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+        values = json.loads(path.read_bytes(), object_pairs_hook=_without_repeats)
     except FileNotFoundError:
         raise UserError(f"no {kind} file {path}; {hint}") from None
     except (OSError, UnicodeDecodeError) as error:

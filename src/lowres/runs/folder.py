@@ -80,7 +80,8 @@ def load_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     if not (folder / RECIPE).exists():
-        reason = f"it holds no {RECIPE}" if folder.is_dir() else "there is no such folder"
+        there = f"it holds no {RECIPE}" if folder.is_dir() else "it is a file"
+        reason = there if folder.exists() else "there is no such folder"
         raise UserError(f"{folder} is not a run folder: {reason}")
     recipe = recipes.read(folder / RECIPE)
     manifest: dict[str, Any] = {}
