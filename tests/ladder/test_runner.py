@@ -24,6 +24,7 @@ from lowres.ladder.crew import Failed
 from lowres.ladder.here import Here
 from lowres.models import create_model
 from lowres.recipes import fingerprint, to_dict
+from lowres.runs.network import weights_checksum
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +216,26 @@ def test_results_of_other_images_are_refused(copied, climbed, mini, tmp_path, no
     assert sorted(here.rglob("*")) == before
 
 
+def test_results_that_began_with_other_weights_are_refused(done, mini, tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"the first")
+    ladder = dataclasses.replace(mini, base=dataclasses.replace(mini.base, weights=str(weights)))
+    climb(ladder, out=tmp_path)
+    (tmp_path / "there").mkdir()
+    shutil.copytree(tmp_path / "cells", tmp_path / "there" / "cells")
+    for run in plan(ladder, range(3), tmp_path / "there").done.values():
+        (run.folder / "model.safetensors").touch()
+    assert climb(ladder, out=tmp_path).rows[0].accuracies == {0: 90.0, 1: 90.0, 2: 90.0}
+    weights.write_bytes(b"the second")
+    with pytest.raises(UserError, match=r"began with other weights called .* than there are now \([0-9a-f]{12} there"):
+        climb(ladder, out=tmp_path)
+    with pytest.raises(UserError, match="began with other weights"):
+        climb(ladder, out=tmp_path / "here", merge=[tmp_path / "there"])
+    assert not list((tmp_path / "here").rglob("recipe.json"))
+    weights.unlink()  # all alike, and nothing to train: nothing to compare with
+    assert climb(ladder, out=tmp_path).rows[0].accuracies == {0: 90.0, 1: 90.0, 2: 90.0}
+
+
 def _edit_data(run, change):
     path = run.folder / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -241,7 +262,8 @@ class Done(Here):
             folder.mkdir(parents=True)
             write_json(folder / "recipe.json", to_dict(cell.recipe))
             result = {"accuracy": found, "seconds": self.epoch(cell.rung) * cell.recipe.epochs}
-            write_json(folder / "manifest.json", {"result": result, "outcome": "finished"})
+            begun = {"weights_content": checksum} if (checksum := weights_checksum(cell.recipe)) else {}
+            write_json(folder / "manifest.json", {"result": result, "outcome": "finished", **begun})
             tell(crew_module.Done(cell))
 
 

@@ -181,3 +181,15 @@ def test_a_short_training_is_not_taken_for_one_on_other_images(tmp_path):
     assert again == first
     _, network = brief(recipe, high, device="cpu", kept=tmp_path / "kept.json")
     assert network is not None
+
+
+def test_a_short_training_is_not_taken_for_one_that_began_with_other_weights(tmp_path):
+    digits = part(load_dataset("digits", None, image_size=8), 400, 100)
+    recipe, file, kept = dataclasses.replace(SMALL, epochs=1), tmp_path / "weights.pth", tmp_path / "kept.json"
+    _, network = brief(recipe, digits, device="cpu")
+    torch.save(network.state_dict(), file)
+    recipe = dataclasses.replace(recipe, weights=str(file))
+    for trained in (True, False):
+        assert (brief(recipe, digits, device="cpu", kept=kept)[1] is not None) == trained
+    torch.save({name: tensor * 0.9 for name, tensor in network.state_dict().items()}, file)
+    assert brief(recipe, digits, device="cpu", kept=kept)[1] is not None

@@ -1,6 +1,8 @@
 import contextlib
 import dataclasses
+import hashlib
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -142,6 +144,18 @@ def test_resuming_another_recipe_names_the_difference(small, tmp_path):
     (path / "recipe.json").write_text(json.dumps(changed))
     with pytest.raises(UserError, match=r"belongs to another recipe than its recipe\.json"):
         train(resume=path)
+
+
+def test_the_manifest_says_which_weights_a_run_began_with(finished, small, tmp_path):
+    weights = Path(shutil.copy(finished[0].folder / "model.safetensors", tmp_path / "weights.safetensors"))
+    checksum = f"sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()}"
+    recipe = dataclasses.replace(small, weights=str(weights))
+    with contextlib.suppress(KeyboardInterrupt):
+        train(recipe, out=tmp_path, device="cpu", observers=[stop_after(1)])
+    (path,) = tmp_path.glob("*/manifest.json")
+    assert json.loads(path.read_text())["weights_content"] == checksum
+    weights.unlink()
+    assert train(resume=path.parent, device="cpu").manifest["weights_content"] == checksum
 
 
 def test_a_run_is_not_resumed_on_other_images(small, tmp_path):

@@ -22,6 +22,7 @@ from lowres.runs import Run, load_run
 from lowres.runs.checkpoint import NAME as CHECKPOINT
 from lowres.runs.checkpoint import PREVIOUS
 from lowres.runs.folder import MODEL, RECIPE
+from lowres.runs.network import weights_checksum
 
 FOLDER = "cells"
 
@@ -155,12 +156,14 @@ def plan(ladder: Ladder, seeds: Sequence[int], out: Path, further: Mapping[str, 
         further: Seeds of single rungs besides.
 
     Raises:
-        UserError: A cell's folder holds results of another recipe, or two cells were trained on other images.
+        UserError: A cell's folder holds results of another recipe, or two cells were trained on other images or
+            began with other weights.
     """
     cells = cells_of(ladder, seeds, further)
     runs = {index: finished(out, cell) for index, cell in enumerate(cells)}
     done = {index: run for index, run in runs.items() if run is not None}
     refuse_other_images(done.values())
+    refuse_other_weights(done.values())
     return Plan(tuple(cells), done)
 
 
@@ -197,6 +200,31 @@ def refuse_other_images(runs: Iterable[Run], here: Mapping[Data, str] | None = N
             )
 
 
+def refuse_other_weights(runs: Iterable[Run]) -> None:
+    """Refuses runs that began with a file of weights that held others than it does now, or than another run's.
+
+    Args:
+        runs: Those that do not say what they began with, from before manifests did, are taken on trust.
+
+    Raises:
+        UserError: There are such.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for run in runs:
+        file, checksum = run.recipe.weights, run.manifest.get("weights_content")
+        if not file or checksum is None:
+            continue
+        if file not in seen:
+            now = weights_checksum(run.recipe)
+            seen[file] = (now, "there are now") if now is not None else (checksum, f"{run.folder} did")
+        first, where = seen[file]
+        if checksum != first:
+            raise UserError(
+                f"{run.folder} began with other weights called {file} than {where} "
+                f"({_short(checksum)} there, {_short(first)} here): results do not mix; move the one or the other away"
+            )
+
+
 def _short(checksum: str) -> str:
     return checksum.removeprefix("sha256:")[:12]
 
@@ -223,7 +251,7 @@ def merge(ladder: Ladder, seeds: Sequence[int], source: Path, out: Path, every_s
 
     Raises:
         UserError: The folder does not exist, holds no cell of the ladder, one whose result was made by another
-            recipe than it says, or one of other images.
+            recipe than it says, one of other images, or one that began with other weights.
     """
     if not source.is_dir():
         raise UserError(f"cannot merge {source}: there is no such folder")
@@ -242,7 +270,9 @@ def merge(ladder: Ladder, seeds: Sequence[int], source: Path, out: Path, every_s
     ours = {cell: finished(out, cell) for cell in wanted}
     copied = [cell for cell in matching if ours[cell] is None]
     new = [theirs[cell.fingerprint] for cell in copied]
-    refuse_other_images([*(run for run in ours.values() if run is not None), *new])
+    both = [*(run for run in ours.values() if run is not None), *new]
+    refuse_other_images(both)
+    refuse_other_weights(both)
     for cell, run in zip(copied, new, strict=True):
         _copy(run.folder, out / FOLDER / cell.name)
     return copied

@@ -20,6 +20,7 @@ from lowres.files import write_json
 from lowres.models.surgery import adaptation
 from lowres.recipes import Recipe
 from lowres.runs.build import Built, build
+from lowres.runs.network import weights_checksum
 from lowres.training.device import place, undisturbed
 from lowres.training.events import EpochDone, Observer
 from lowres.training.loop import fit
@@ -74,6 +75,7 @@ def brief(
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
         "content": content_checksum(dataset),
+        **({"weights_content": weights_checksum(recipe)} if recipe.weights else {}),
     }
     if kept is not None and kept.exists():
         found = recipes.read_object(kept, "result", "")

@@ -1,5 +1,6 @@
 """The network of a recipe: one of ours, or an ImageNet network, adapted, with or without weights to begin with."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def constants(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | N
         return None
     name = imagenet.imagenet_name(recipe.model) or recipe.model
     return imagenet.constants_of(name, Path(recipe.weights).expanduser() if recipe.weights else None)
+
+
+def weights_checksum(recipe: Recipe) -> str | None:
+    """Of the file of weights that a recipe begins with, as it is now; None without one, or where it is not there."""
+    if not recipe.weights:
+        return None
+    try:
+        with Path(recipe.weights).expanduser().open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError:
+        return None
 
 
 def _imagenet(recipe: Recipe, name: str, classes: int, channels: int, load: bool, gradients: int) -> nn.Module:

@@ -22,7 +22,7 @@ from lowres.recipes import Recipe
 from lowres.runs import checkpoint, folder, manifest
 from lowres.runs.build import Built, build
 from lowres.runs.folder import Run
-from lowres.runs.network import require_model
+from lowres.runs.network import require_model, weights_checksum
 from lowres.runs.weights import Facts, write_weights
 from lowres.training.device import memory_told, place, undisturbed, want_of_memory
 from lowres.training.events import EpochDone, Event, Finished, Observer, Started, Stopped
@@ -109,6 +109,7 @@ class _Session:
             *observers,
         ]
         self.content = content_checksum(built.dataset)
+        self.weights = weights_checksum(built.recipe)
         self.started = manifest.now()
         self.preparation = built.preparation
         self.kept = 0  # epochs that a checkpoint holds
@@ -195,6 +196,7 @@ class _Session:
                 f"{self.path} was begun on other images called {self.built.recipe.data!r}: their checksums differ; "
                 "point --data-dir to those it had, or train anew without --resume"
             )
+        self.weights = begun.get("weights_content")  # the file is not needed any more, and may be another by now
         self.started = begun.get("started", self.started)
         self.preparation = begun.get("preparation_seconds", 0.0)
         self.kept = self.built.learner.epoch
@@ -284,6 +286,7 @@ class _Session:
                 "mean": built.mean,
                 "std": built.std,
             },
+            **({"weights_content": self.weights} if self.weights else {}),
             "started": self.started,
             "preparation_seconds": self.preparation,
             "ended": None if outcome == "running" else manifest.now(),
