@@ -145,6 +145,7 @@ def test_a_table_that_cannot_be_written_is_shown(lowres, mini, monkeypatch, fail
         (("{mini}", "--data", "cifar1"), "cifar1"),
         (("{mini}", "--merge", "nowhere"), "cannot merge nowhere"),
         (("{mini}", "--plan", "--merge", "."), "merge first, then --plan"),
+        (("{mini}", "--plan", "--until-decided", "--budget", "2h"), "--plan lists the cells of --seeds"),
         (("{mini}", "--sedes", "3"), "did you mean '--seeds'"),
         (("{mini}", "--device", "gpu"), "gpu"),
         (("seresnet20", "--data", "digits"), "rung 'ResNet-20'"),

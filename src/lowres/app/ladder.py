@@ -85,6 +85,8 @@ def run(words: Sequence[str]) -> int:
     ladder = load_ladder(asked.name).resized(epochs=asked.epochs, data=asked.data)
     if asked.plan and asked.merge is not None:
         raise UserError("--plan only looks, and --merge takes cells over: merge first, then --plan")
+    if asked.plan and (asked.until_decided or asked.budget is not None):
+        raise UserError("--plan lists the cells of --seeds; which ones --until-decided adds is up to their results")
     if asked.plan:
         _plan(ladder, asked)
         return 0
