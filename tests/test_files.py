@@ -3,10 +3,12 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from lowres.files import atomic, write_json, write_text
+from lowres.errors import UserError
+from lowres.files import atomic, expanded, write_json, write_text
 
 
 def listing(folder):
@@ -144,3 +146,9 @@ def test_a_write_that_the_system_cuts_short_leaves_the_old_file_whole(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert path.read_bytes() == b"old" * 1000
     assert listing(tmp_path) == ["file"]
+
+
+def test_a_home_folder_that_nobody_has_is_told():
+    assert expanded("~/runs") == Path.home() / "runs"
+    with pytest.raises(UserError, match=r"^~nobody-at-all/runs: no home folder has that name"):
+        expanded("~nobody-at-all/runs")

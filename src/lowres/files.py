@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lowres.errors import UserError
+
 
 @contextlib.contextmanager
 def atomic(path: Path, keep: Path | None = None) -> Iterator[Path]:
@@ -38,6 +40,18 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with `~` and `~name` as the home folder.
+
+    Raises:
+        UserError: Nobody is called so.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: no home folder has that name; write ./{path} where the name begins so") from None
 
 
 def _umask() -> int:

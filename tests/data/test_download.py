@@ -1,6 +1,7 @@
 import hashlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -212,3 +213,11 @@ def test_the_official_host_comes_first():
     for archive in ARCHIVES.values():
         assert archive.urls[0] == f"https://www.cs.toronto.edu/~kriz/{archive.file}"
         assert all(url.startswith("https://") and url.endswith(archive.file) for url in archive.urls)
+
+
+def test_two_at_once_get_one_file(get, server):
+    """The second waits for the first, and asks no mirror."""
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(get, "slow") for _ in range(2)]
+        assert [one.result()[0] for one in both] == ["slow", "slow"]
+    assert len(server.requests) == 1

@@ -29,8 +29,8 @@ def test_streams_are_numpys_seed_sequences_of_seed_epoch_and_purpose():
     assert drawn(drop_last=False).order.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("changes", [{"seed": -1}, {"epoch": -1}])
-def test_negative_seeds_and_epochs_are_refused(changes):
+@pytest.mark.parametrize("changes", [{"seed": -1}, {"epoch": -1}, {"seed": 2**32}])
+def test_negative_and_endless_seeds_and_epochs_are_refused(changes):
     with pytest.raises(UserError, match="must be 0 or more"):
         drawn(**changes)
 

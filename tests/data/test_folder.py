@@ -1,10 +1,13 @@
 import io
+import os
+import struct
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from lowres.data import folder as folder_module
 from lowres.data import load_dataset
 from lowres.data.folder import load_folder, read_image
 from lowres.errors import UserError
@@ -103,6 +106,39 @@ def test_an_unreadable_image_is_named(tree):
     path.write_bytes(b"not an image")
     with pytest.raises(UserError, match=r"10.1\.png: cannot be read as an image"):
         load_folder(str(tree))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
+def test_links_are_followed_and_broken_ones_named(tree, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for i in range(2):
+        Image.new("RGB", (32, 32), "red").save(elsewhere / f"{i}.png")
+    (tree / "train" / "1" / "more").symlink_to(elsewhere)
+    (tree / "train" / "1" / "again").symlink_to(tree / "train")  # what it lies in
+    assert load_folder(str(tree)).train.counts() == (5, 3)
+    (tree / "train" / "1" / "gone.png").symlink_to(elsewhere / "gone.png")
+    with pytest.raises(UserError, match=r"1.gone\.png: cannot be read as an image \(No such file"):
+        load_folder(str(tree))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are UTF-16 on Windows, UTF-8 on macOS")
+def test_a_name_that_is_not_utf_8_is_read(tree):
+    try:
+        (tree / "train" / "1" / "0.png").rename(tree / "train" / "1" / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system has UTF-8 names alone")
+    assert load_folder(str(tree)).train.counts() == (3, 3)
+
+
+def test_an_image_whose_notes_are_damaged_is_named(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "bad.jpg")
+
+    def transpose(image):
+        raise struct.error("required argument is not an integer")
+
+    monkeypatch.setattr(folder_module.ImageOps, "exif_transpose", transpose)
+    with pytest.raises(UserError, match=r"bad\.jpg: cannot be read as an image \(required argument"):
+        read_image(tmp_path / "bad.jpg", 8)
 
 
 def test_a_huge_image_is_refused(tmp_path, monkeypatch):

@@ -51,6 +51,31 @@ def test_a_damaged_checkpoint_is_never_taken_for_a_sound_one(tmp_path, data):
     assert torch.equal(found["weights"], state(found["epoch"])["weights"])
 
 
+def test_a_damaged_one_does_not_push_out_the_one_before(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, state(1))
+    checkpoint.save(tmp_path, state(2))
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK")
+    assert checkpoint.load(tmp_path)[0]["epoch"] == 1
+    replace = Path.replace
+
+    def killed(self, target):
+        if self.suffix == ".part":  # before the new one has its name
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(tmp_path, state(2))
+    assert checkpoint.load(tmp_path)[0]["epoch"] == 1
+
+
+@pytest.mark.parametrize("foreign", [[1, 2], torch.zeros(3)])
+def test_what_is_no_checkpoint_is_damaged(tmp_path, foreign):
+    torch.save(foreign, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged \(it is not what lowres writes\)"):
+        checkpoint.load(tmp_path)
+
+
 def test_two_damaged_ones_are_an_error_that_says_so(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"")
     (tmp_path / "checkpoint.previous.pt").write_bytes(b"PK")

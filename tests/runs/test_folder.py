@@ -44,6 +44,32 @@ def test_a_damaged_manifest_is_named(tmp_path):
         folder.load_run(made)
 
 
+@pytest.mark.parametrize(
+    "facts", [{"data": None}, {"data": []}, {"versions": None}, {"data": {"dir": 3}}, {"data": {"mean": None}}]
+)
+def test_a_manifest_of_somebody_else_is_named(tmp_path, facts):
+    made = folder.create(tmp_path, load_recipe("digits"))
+    (made / "manifest.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"manifest\.json is damaged: it is not what lowres writes"):
+        folder.load_run(made)
+
+
+def test_a_full_disk_leaves_no_empty_folder(tmp_path, monkeypatch):
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder, "write_json", full)
+    with pytest.raises(UserError, match=r"cannot write .*recipe\.json: No space left on device"):
+        folder.create(tmp_path, load_recipe("digits"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(UserError, match="cannot train in"):
+        folder.lock(tmp_path)
+
+
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
     made = folder.create(tmp_path, load_recipe("digits"))
     (made / "manifest.json").write_text(json.dumps({"outcome": "interrupted"}))

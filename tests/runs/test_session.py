@@ -285,6 +285,50 @@ def test_too_little_memory_ends_in_one_line(small, tmp_path, said):
     assert load_run(path).outcome == "failed"
 
 
+def test_a_batch_norm_over_one_value_ends_in_one_line(small, tmp_path):
+    recipe = dataclasses.replace(small, model="torchvision:resnet18", accumulate=small.batch_size)
+    with pytest.raises(UserError, match=r"batch norm was given one value a channel.*; try a larger --batch-size"):
+        train(recipe, out=tmp_path, device="cpu")
+    (path,) = tmp_path.iterdir()
+    assert load_run(path).outcome == "failed"
+
+
+def test_a_fault_of_the_program_is_a_failure_in_the_manifest(small, tmp_path):
+    def observer(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        train(small, out=tmp_path, device="cpu", observers=[observer])
+    (path,) = tmp_path.iterdir()
+    assert (load_run(path).outcome, load_run(path).manifest["reason"]) == ("failed", "KeyError: 'mine'")
+
+
+def test_a_run_that_somebody_else_finishes_meanwhile_stays_finished(small, tmp_path, monkeypatch):
+    with contextlib.suppress(KeyboardInterrupt):
+        train(small, out=tmp_path, device="cpu", observers=[stop_after(1)])
+    (path,) = tmp_path.iterdir()
+    load = session.load_dataset
+
+    def meanwhile(*arguments, **options):
+        monkeypatch.setattr(session, "load_dataset", load)
+        train(resume=path, device="cpu")
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(session, "load_dataset", meanwhile)
+    with pytest.raises(UserError, match="has finished with"):
+        train(resume=path, device="cpu")
+    assert load_run(path).outcome == "finished"
+
+
+def test_a_run_is_resumed_with_a_recipe_that_writes_1_for_a_fraction(small, tmp_path):
+    recipe = dataclasses.replace(small, clip=1, augmentation=dataclasses.replace(small.augmentation, mixup=1))
+    with contextlib.suppress(KeyboardInterrupt):
+        train(recipe, out=tmp_path, device="cpu", observers=[stop_after(1)])
+    (path,) = tmp_path.iterdir()
+    assert train(recipe, resume=path, device="cpu").outcome == "finished"
+
+
 def test_too_little_memory_to_begin_with_ends_in_one_line(small, tmp_path, monkeypatch):
     def build(*arguments, **options):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.")

@@ -107,6 +107,22 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(learner, plan, parts
     assert torch.allclose(weights(whole), weights(accumulated), atol=1e-6)
 
 
+def test_a_step_without_a_finite_norm_is_left_out_by_every_optimizer(learner, plan):
+    """A gradient that is no number, in what one of two optimizers has, makes the norm none, and the clipped others."""
+    ours = learner()
+    parameters = list(ours.model.parameters())
+    ours.optimizers = [torch.optim.SGD(parameters[:1], lr=0.1), torch.optim.SGD(parameters[1:], lr=0.1)]
+    for optimizer in ours.optimizers:
+        optimizer.param_groups[0]["peak"] = 0.1
+    ours.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    parameters[0].register_hook(lambda gradient: gradient * torch.nan)
+    before = weights(ours).clone()
+    one = [next(iter(batches()))]
+    fit(ours, one, plan(epochs=1, clip=1.0), evaluate=nothing)
+    assert torch.equal(weights(ours), before)
+    assert ours.scaler.get_scale() < torch.amp.GradScaler("cpu").get_scale()
+
+
 def test_the_gradient_is_clipped_to_the_norm(learner, plan):
     clipped = learner(lr=1.0)
     before = weights(clipped)

@@ -9,7 +9,7 @@ import tyro
 from rich.table import Table
 
 from lowres.app.command import check_writable, console, parse, print_json
-from lowres.files import write_json
+from lowres.files import expanded, write_json
 from lowres.recipes import load_recipe, read_object
 
 
@@ -53,13 +53,13 @@ def run(words: Sequence[str]) -> int:
     from lowres.training.allocator import keep_memory
 
     check_writable("--out", asked.out)
-    out = None if asked.out is None else asked.out.expanduser()
-    other = None if asked.compare is None else asked.compare.expanduser()
+    out = None if asked.out is None else expanded(asked.out)
+    other = None if asked.compare is None else expanded(asked.compare)
     before = None if other is None else read_object(other, "measurement", "`lowres bench --out` makes one")
     if before is not None:
         compare(before, before, str(asked.compare))  # what is no measurement is refused before anything is measured
     chosen = [load_recipe(name) for name in asked.recipes or RECIPES]
-    runs = [load_run(path.expanduser()) for path in asked.runs]
+    runs = [load_run(expanded(path)) for path in asked.runs]
     keep_memory()
     found = bench(chosen, device=asked.device, seconds=asked.seconds, runs=runs)
     if out is not None:  # before anything can go wrong with the other file

@@ -18,6 +18,7 @@ import tyro
 from rich.console import Console
 
 from lowres.errors import UserError, unknown
+from lowres.files import expanded
 from lowres.recipes import Option
 
 T = TypeVar("T")
@@ -165,7 +166,7 @@ def check_writable(option: str, path: Path | None) -> None:
     """
     if path is None:
         return
-    place = path.expanduser().absolute()
+    place = expanded(path).absolute()
     if place.is_dir() or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
         raise UserError(f"{option} {path} cannot be written: name a file in a folder that is there and can")
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from lowres.app.command import console, parse, print_json
 from lowres.app.ladder_display import Display
 from lowres.errors import UserError
+from lowres.files import expanded
 from lowres.ladder import CellsFailed, Ladder, Unkept, climb, folder_of, list_ladders, load_ladder, plan
 from lowres.ladder import Table as LadderTable
 from lowres.training.allocator import keep_memory
@@ -154,7 +155,7 @@ def _list(as_json: bool) -> None:
 
 
 def _plan(ladder: Ladder, asked: Climb) -> None:
-    found = plan(ladder, range(asked.seeds), asked.out.expanduser())
+    found = plan(ladder, range(asked.seeds), expanded(asked.out))
     rows: list[dict[str, Any]] = []
     for index, cell in enumerate(found.cells):
         done = found.done.get(index)

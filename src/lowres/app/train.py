@@ -12,6 +12,7 @@ import tyro
 from lowres import recipes
 from lowres.app.command import parse
 from lowres.errors import UserError
+from lowres.files import expanded
 from lowres.models.imagenet import imagenet_name
 from lowres.recipes import Recipe
 from lowres.training.events import Observer
@@ -107,7 +108,7 @@ def _resumed(words: Sequence[str]) -> Recipe | None:
 
     for word, following in itertools.pairwise([*words, ""]):
         if word == "--resume" and following:
-            return load_run(Path(following).expanduser()).recipe
+            return load_run(expanded(following)).recipe
         if word.startswith("--resume="):
-            return load_run(Path(word.partition("=")[2]).expanduser()).recipe
+            return load_run(expanded(word.partition("=")[2])).recipe
     return None

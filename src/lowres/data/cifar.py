@@ -17,6 +17,7 @@ from lowres.data.images import Dataset, Images
 from lowres.data.official import read_archive, read_binaries, read_pickles
 from lowres.data.specs import SIDE, CifarSpec, Part
 from lowres.errors import UserError
+from lowres.files import expanded
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,9 @@ def _differences(odd: dict[str, str]) -> tuple[str, ...]:
 
 def _places(data_dir: Path | None) -> tuple[Path, ...]:
     if data_dir is not None:
-        return (data_dir.expanduser(),)
+        return (expanded(data_dir),)
     variable = os.environ.get("LOWRES_DATA_DIR")
-    return (*((Path(variable).expanduser(),) if variable else ()), Path("data"))
+    return (*((expanded(variable),) if variable else ()), Path("data"))
 
 
 def _folders(place: Path, spec: CifarSpec) -> tuple[Path, ...]:

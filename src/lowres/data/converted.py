@@ -6,6 +6,7 @@ No checksums are published for these, so what is recorded is the SHA-256 of what
 import hashlib
 import io
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -162,7 +163,7 @@ def _read_png_split(root: Path, split: Split, found: Sequence[tuple[Path, int]])
     images = np.empty((len(found), 3, SIDE, SIDE), np.uint8)
     for i, (path, _) in enumerate(found):
         data = path.read_bytes()
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + hashlib.sha256(data).digest())
+        digest.update(os.fsencode(path.relative_to(root).as_posix()) + b"\0" + hashlib.sha256(data).digest())
         images[i] = decode_png(data, str(path))
     labels = np.array([label for _, label in found], np.int64)
     return Part(f"{root.name}/*/*.png", split, 0, images, labels, f"sha256:{digest.hexdigest()}")

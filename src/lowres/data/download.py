@@ -4,19 +4,23 @@ The official host has at times served 50 kB/s, which is an hour for a data set: 
 next one and returned to, the fastest first and without a limit, only when no other has worked.
 """
 
+import contextlib
 import http.client
 import os
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 
+import filelock
+
 from lowres.data.specs import SPECS, checksum
 from lowres.errors import UserError, unknown
+from lowres.files import expanded
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes of the whole file."""
@@ -129,32 +133,46 @@ def fetch_archive(
     for url in urls:
         if not url.startswith(("https://", "http://")):
             raise UserError(f"mirror {url!r} is not an http or https address")
-    destination = destination.expanduser()
+    destination = expanded(destination)
     path = destination / archive.file
     part = path.with_name(f"{path.name}.part")
     try:
         destination.mkdir(parents=True, exist_ok=True)
         if _whole(path, archive):
             return path
-        reasons: dict[str, str] = {}
-        waiting: Sequence[str] = urls
-        for rate in (minimum_rate, 0.0):
-            slow: dict[str, float] = {}
-            for url in waiting:
-                try:
-                    _Transfer(archive, part, url, timeout, rate, patience, progress).run()
-                except _MirrorError as error:
-                    reasons[url] = str(error)
-                    if isinstance(error, _SlowError):
-                        slow[url] = error.rate
-                else:
-                    part.replace(path)
-                    return path
-            waiting = sorted(slow, key=lambda url: -slow[url])
+        with _alone(part.with_name(f"{part.name}.lock")):  # two at once would write into one file
+            if _whole(path, archive):
+                return path
+            reasons: dict[str, str] = {}
+            waiting: Sequence[str] = urls
+            for rate in (minimum_rate, 0.0):
+                slow: dict[str, float] = {}
+                for url in waiting:
+                    try:
+                        _Transfer(archive, part, url, timeout, rate, patience, progress).run()
+                    except _MirrorError as error:
+                        reasons[url] = str(error)
+                        if isinstance(error, _SlowError):
+                            slow[url] = error.rate
+                    else:
+                        part.replace(path)
+                        return path
+                waiting = sorted(slow, key=lambda url: -slow[url])
     except OSError as error:
         raise UserError(f"{error.filename or path}: cannot be written ({error.strerror or error})") from error
     listing = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
     raise UserError(f"no mirror delivered {archive.file} ({listing}); try later, or name one with --mirror")
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Waits until no other process has the lock; leaves no file of it."""
+    with filelock.FileLock(lock):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows keeps it while it is held
+                lock.unlink()
 
 
 def _whole(path: Path, archive: Archive) -> bool:

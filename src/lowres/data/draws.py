@@ -81,10 +81,11 @@ def generator(seed: int, epoch: int, stream: Stream) -> np.random.Generator:
     """The random generator for one purpose in one epoch.
 
     Raises:
-        UserError: if the seed or the epoch is negative.
+        UserError: if the seed or the epoch is negative, or takes more than 32 bits: NumPy would take the higher
+            ones for the next of the three numbers.
     """
-    if seed < 0 or epoch < 0:
-        raise UserError(f"seed {seed} and epoch {epoch}: both must be 0 or more")
+    if not (0 <= seed < 2**32 and 0 <= epoch < 2**32):
+        raise UserError(f"seed {seed} and epoch {epoch}: both must be 0 or more, and below 2 to the 32nd")
     return np.random.default_rng(np.random.SeedSequence([seed, epoch, int(stream)]))
 
 

@@ -1,6 +1,7 @@
 """Reads images of any size and kind from a folder per class: `PATH/train/CLASS/*` and `PATH/test/CLASS/*`."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from lowres.data.converted import natural
 from lowres.data.images import Dataset, Images, stratified_split
 from lowres.data.specs import Array
 from lowres.errors import UserError
+from lowres.files import expanded
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"))
 """The files that are taken for images; others are left out, with a warning."""
@@ -40,7 +42,7 @@ def load_folder(path: str, data_dir: Path | None = None, image_size: int = 32) -
         UserError: If the folder is missing or laid out otherwise, the classes of the splits differ, a class
             is empty, or an image cannot be read, which is then named.
     """
-    root = (data_dir or Path()).expanduser() / Path(path).expanduser()
+    root = expanded(data_dir or Path()) / expanded(path)
     if not path or not root.is_dir():
         raise UserError(f"folder:{path}: {root if path else 'PATH'} is not a folder; {LAYOUT}")
     name = f"folder:{path}"
@@ -89,7 +91,7 @@ def read_image(path: Path, image_size: int) -> Array:
         with Image.open(path) as image:
             upright = _to_rgb(ImageOps.exif_transpose(image))
         square = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises many kinds on damaged files, and on what cameras note
         raise UserError(f"{path}: cannot be read as an image ({getattr(error, 'strerror', None) or error})") from error
     return np.asarray(square).transpose(2, 0, 1)
 
@@ -124,7 +126,7 @@ def _read_split(root: Path, classes: Sequence[str], image_size: int) -> tuple[Im
     labels: list[int] = []
     others: list[Path] = []
     for label, name in enumerate(classes):
-        files = [path for path in (root / name).rglob("*") if path.is_file()]
+        files = _files(root / name)
         files = [path for path in files if not any(map(_hidden, (path, *_parents(path, root))))]
         found = [path for path in files if path.suffix.lower() in SUFFIXES]
         if not found:
@@ -141,13 +143,28 @@ def _read_split(root: Path, classes: Sequence[str], image_size: int) -> tuple[Im
     with ThreadPoolExecutor() as pool:
         for i, (pixels, content) in enumerate(pool.map(read, paths)):
             images[i].numpy()[...] = pixels
-            digest.update(paths[i].relative_to(root).as_posix().encode() + b"\0" + content)
+            digest.update(os.fsencode(paths[i].relative_to(root).as_posix()) + b"\0" + content)
     left_out = (
         f"{others[0]}{f' and {len(others) - 1} more' if others[1:] else ''}: left out, not images" if others else ""
     )
     warnings = (left_out,) if left_out else ()
     split = Images(images, torch.tensor(labels, dtype=torch.int64), tuple(classes))
     return split, f"sha256:{digest.hexdigest()}", warnings
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files below a folder, links followed; what a broken link is called is among them, and cannot be read."""
+
+    def fail(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})")
+
+    found: list[Path] = []
+    for at, folders, names in os.walk(folder, followlinks=True, onerror=fail):
+        here = Path(at)
+        around = {here.resolve(), *here.resolve().parents}
+        folders[:] = [name for name in folders if (here / name).resolve() not in around]  # a link to what it lies in
+        found += [path for name in names if (path := here / name).is_file() or path.is_symlink()]
+    return found
 
 
 def _parents(path: Path, root: Path) -> list[Path]:

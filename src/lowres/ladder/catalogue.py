@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lowres.errors import unknown
+from lowres.files import expanded
 from lowres.ladder.definition import Ladder, Rung, read_ladder
 from lowres.recipes import Schedule, anand2020, he2015, load_recipe
 
@@ -43,7 +44,7 @@ def load_ladder(name: str | Path) -> Ladder:
         UserError: There is none of that name (the nearest is suggested), or the file holds no ladder.
     """
     if isinstance(name, Path) or name.endswith(".json"):
-        return read_ladder(Path(name).expanduser())
+        return read_ladder(expanded(name))
     if name not in _catalogue:
         raise unknown("ladder", name, _catalogue, "`lowres ladder` lists them")
     return _catalogue[name]()

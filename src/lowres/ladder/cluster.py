@@ -20,6 +20,7 @@ import filelock
 import lowres
 from lowres import recipes
 from lowres.errors import UserError
+from lowres.files import expanded
 from lowres.ladder import cells
 from lowres.ladder.cells import Cell
 from lowres.ladder.cores import workers_here
@@ -256,7 +257,7 @@ def _data_dir(errand: Errand, data: str) -> str:
     """Where the data lie, said so that it holds in any folder; folders of images are named from here."""
     usual = Path() if data.startswith("folder:") else Path(os.environ.get("LOWRES_DATA_DIR") or "data")
     found = errand.data_dir or usual
-    return str(found.expanduser().resolve())
+    return str(expanded(found).resolve())
 
 
 def _line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 from lowres import recipes
 from lowres.data import Dataset, content_checksum, load_dataset
 from lowres.errors import UserError
-from lowres.files import write_json, write_text
+from lowres.files import expanded, write_json, write_text
 from lowres.ladder import cells
 from lowres.ladder.crew import BAD_INPUT, FAILED, Crew, Errand, Failed
 from lowres.ladder.definition import Ladder
@@ -117,7 +117,7 @@ def climb(
     """
     wanted = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     first_look, deadline = _patience(seeds, until_decided, budget)
-    out = Path(out).expanduser()
+    out = expanded(out)
     before = read_table(ladder, out)  # refuses results of other recipes
     if before and before.first_look:  # looks that were taken stay taken, and so do the seeds that they added
         first_look = min(first_look or before.first_look, before.first_look)
@@ -125,7 +125,7 @@ def climb(
     make_table(ladder, nothing, wanted, margin, first_look)  # a bad margin is told at once
     _require_place(out)
     for source in merge:
-        cells.merge(ladder, wanted, Path(source).expanduser(), out, every_seed=first_look is not None)
+        cells.merge(ladder, wanted, expanded(source), out, every_seed=first_look is not None)
     further = _finished_before(ladder, wanted, out) if first_look is not None else {}
     plan = cells.plan(ladder, wanted, out, further)
 
@@ -134,7 +134,7 @@ def climb(
 
     failures: list[Failed] = []
     if plan.missing or (until_decided and next_round(judged(plan), lambda rung: 1.0)):
-        errand = Errand(out, None if data_dir is None else Path(data_dir).expanduser(), device)
+        errand = Errand(out, None if data_dir is None else expanded(data_dir), device)
         here = _try_out(ladder, errand, away=on == "ray")
         cells.refuse_other_images(plan.done.values(), here)
         with _crew(errand, ladder, workers, on, address, cpus, gpus) as crew:

@@ -116,8 +116,11 @@ def _without_later_defaults(part: Any, values: dict[str, Any]) -> dict[str, Any]
 
 
 def differences(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Where two recipes differ: {"optimizer.lr": (0.1, 0.2)}; the name does not count."""
-    flat_a, flat_b = _flat(to_dict(a)), _flat(to_dict(b))
+    """Where two recipes differ: {"optimizer.lr": (0.1, 0.2)}; the name does not count.
+
+    None of those with one fingerprint differ: a field that is a fraction takes 1 for 1.0.
+    """
+    flat_a, flat_b = (_flat(to_dict(from_dict(to_dict(one)))) for one in (a, b))
     keys = [key for key in flat_a | flat_b if key != "name"]
     pairs = {key: (flat_a.get(key), flat_b.get(key)) for key in keys}
     return {key: pair for key, pair in pairs.items() if json.dumps(pair[0]) != json.dumps(pair[1])}  # 2 is not 2.0

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, the one before kept, read without running foreign code."""
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -12,6 +13,8 @@ from lowres.files import atomic
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
+UNREAD = "checkpoint.unread.pt"
+"""What could not be read is called so afterwards: the next one shall not push out the one before, which can."""
 FORMAT = 1
 
 
@@ -64,6 +67,9 @@ def load(folder: Path) -> tuple[dict[str, Any], str]:
         if state.get("format") != FORMAT:
             reasons.append(f"{name} has format {state.get('format')!r}, not {FORMAT}")
             continue
+        if name == PREVIOUS and (folder / NAME).exists():
+            with contextlib.suppress(OSError):  # then it cannot be written to, either
+                (folder / NAME).replace(folder / UNREAD)
         return state, f"{'; '.join(reasons)}: going on from {name}" if reasons else ""
     raise UserError(f"cannot resume {folder}: {'; '.join(reasons)}; start anew with its recipe.json")
 
@@ -74,4 +80,6 @@ def _read(path: Path) -> dict[str, Any]:
     if damaged is not None:
         raise ValueError(f"checksum of {damaged} is wrong")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise ValueError("it is not what lowres writes")
     return state

@@ -1,5 +1,6 @@
 """A run folder: one training of one recipe on disk, and how it is opened, locked and read back."""
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import nn
 
 from lowres import recipes
 from lowres.errors import UserError
-from lowres.files import write_json
+from lowres.files import expanded, write_json
 from lowres.observers.history import read_history
 from lowres.recipes import Recipe
 from lowres.runs.weights import Weights, read_weights
@@ -78,7 +79,7 @@ def load_run(folder: str | Path) -> Run:
     Raises:
         UserError: It is not a run folder, or what it holds is damaged.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     if not (folder / RECIPE).exists():
         there = f"it holds no {RECIPE}" if folder.is_dir() else "it is a file"
         reason = there if folder.exists() else "there is no such folder"
@@ -90,7 +91,7 @@ def load_run(folder: str | Path) -> Run:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{folder / MANIFEST} is damaged: {error}") from None
-    if not isinstance(manifest, dict) or not _is_result(manifest.get("result")):
+    if not isinstance(manifest, dict) or not (_is_result(manifest.get("result")) and _has_facts(manifest)):
         raise UserError(f"{folder / MANIFEST} is damaged: it is not what lowres writes")
     return Run(folder, recipe, manifest)
 
@@ -108,6 +109,16 @@ def _is_result(result: Any) -> bool:
         and len(interval) == 2
         and all(isinstance(one, int | float) for one in (*figures, *interval))
     )
+
+
+def _has_facts(manifest: dict[str, Any]) -> bool:
+    """Whether what a run goes on with is of its kind, as far as it is there."""
+    data, versions = manifest.get("data", {}), manifest.get("versions", {})
+    if not isinstance(data, dict) or not isinstance(versions, dict):
+        return False
+    figures = [data.get(name, []) for name in ("mean", "std")]
+    numbers = all(isinstance(one, list) and all(isinstance(x, int | float) for x in one) for one in figures)
+    return numbers and isinstance(data.get("dir"), str | None)
 
 
 def create(out: Path, recipe: Recipe) -> Path:
@@ -133,7 +144,12 @@ def create(out: Path, recipe: Recipe) -> Path:
             continue
         except OSError as error:
             raise UserError(f"cannot make the run folder {folder}: {error.strerror}") from None
-        write_json(folder / RECIPE, recipes.to_dict(recipe))
+        try:
+            write_json(folder / RECIPE, recipes.to_dict(recipe))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise UserError(f"cannot write {folder / RECIPE}: {error.strerror}") from None
         return folder
 
 
@@ -161,4 +177,6 @@ def lock(folder: Path) -> filelock.BaseFileLock:
         guard.acquire(timeout=1)  # somebody who only looks has it for a moment
     except filelock.Timeout:
         raise UserError(f"another process is training in {folder}: wait for it or stop it") from None
+    except OSError as error:
+        raise UserError(f"cannot train in {folder}: {error.filename or LOCK}: {error.strerror or error}") from None
     return guard

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import nn
 
 from lowres.errors import UserError
+from lowres.files import expanded
 from lowres.models import create_model, imagenet, load_weights, model_info, surgery
 from lowres.recipes import Option, Recipe
 
@@ -52,7 +52,7 @@ def recipe_network(recipe: Recipe, *, classes: int, channels: int, load: bool = 
                 f"{recipe.model} is made for small images here: --{asked} is for torchvision:NAME, timm:NAME"
             )
         if load and recipe.weights:
-            load_weights(model, Path(recipe.weights).expanduser())
+            load_weights(model, expanded(recipe.weights))
     else:
         if recipe.model_options:
             raise UserError(f"{name} takes no model_options: leave them out")
@@ -86,7 +86,7 @@ def constants(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | N
     if recipe.normalise == "data" or not (recipe.pretrained or recipe.weights):
         return None
     name = imagenet.imagenet_name(recipe.model) or recipe.model
-    return imagenet.constants_of(name, Path(recipe.weights).expanduser() if recipe.weights else None)
+    return imagenet.constants_of(name, expanded(recipe.weights) if recipe.weights else None)
 
 
 def weights_checksum(recipe: Recipe) -> str | None:
@@ -94,14 +94,14 @@ def weights_checksum(recipe: Recipe) -> str | None:
     if not recipe.weights:
         return None
     try:
-        with Path(recipe.weights).expanduser().open("rb") as file:
+        with expanded(recipe.weights).open("rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError:
         return None
 
 
 def _imagenet(recipe: Recipe, name: str, classes: int, channels: int, load: bool, gradients: int) -> nn.Module:
-    file = Path(recipe.weights).expanduser() if recipe.weights else None
+    file = expanded(recipe.weights) if recipe.weights else None
     model = imagenet.build(name, seed=recipe.seed, pretrained=recipe.pretrained and load)
     adapted_file: UserError | None = None
     if file is not None and load:

@@ -14,17 +14,18 @@ from torch import nn
 from lowres import recipes
 from lowres.data import content_checksum, load_dataset
 from lowres.errors import UserError
-from lowres.files import write_json
+from lowres.files import expanded, write_json
 from lowres.models.surgery import adaptation
 from lowres.observers.curves import Curves
 from lowres.observers.history import History
 from lowres.recipes import Recipe
 from lowres.runs import checkpoint, folder, manifest
 from lowres.runs.build import Built, build
+from lowres.runs.failures import explained
 from lowres.runs.folder import Run
 from lowres.runs.network import require_model, weights_checksum
 from lowres.runs.weights import Facts, write_weights
-from lowres.training.device import memory_told, place, undisturbed, want_of_memory
+from lowres.training.device import memory_told, place, undisturbed
 from lowres.training.events import EpochDone, Event, Finished, Observer, Started, Stopped
 from lowres.training.loop import Learner, fit
 
@@ -65,7 +66,7 @@ def train(
     """
     if isinstance(recipe, str):
         recipe = recipes.load_recipe(recipe)
-    begun = None if resume is None else _begun(Path(resume).expanduser(), recipe)
+    begun = None if resume is None else _begun(expanded(resume), recipe)
     if begun is not None:
         recipe = begun.recipe
     if recipe is None:
@@ -76,7 +77,7 @@ def train(
     placement = place(recipe, device)
     if data_dir is None and begun is not None:
         data_dir = begun.manifest.get("data", {}).get("dir")
-    data_dir = None if data_dir is None else Path(data_dir).expanduser()
+    data_dir = None if data_dir is None else expanded(data_dir)
     with memory_told(torch.device("cpu")):  # images are kept whole
         dataset = load_dataset(recipe.data, data_dir, image_size=recipe.image_size, strict=strict_data)
     with undisturbed(placement.device, deterministic=recipe.deterministic):  # training reseeds every epoch
@@ -86,8 +87,10 @@ def train(
             state = _checkpoint(begun.folder, recipe)[0]["learner"]["model"] if recipe.probe else None
         with memory_told(placement.device):
             built = build(recipe, dataset, placement, begun=constants, state=state, gradients=8)
-        place_of_run = begun.folder if begun is not None else folder.create(Path(out).expanduser(), recipe)
+        place_of_run = begun.folder if begun is not None else folder.create(expanded(out), recipe)
         with folder.lock(place_of_run):
+            if begun is not None:
+                _begun(begun.folder, recipe)  # somebody may have finished it meanwhile
             session = _Session(place_of_run, built, observers, data_dir, keep_weights)
             session.run(resumed=begun is not None)
     return folder.load_run(place_of_run)
@@ -166,20 +169,16 @@ class _Session:
         except UserError as error:
             self._stop("failed", str(error))
             raise
-        except RuntimeError as error:
-            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                reason = f"the network cannot be compiled here ({str(error).splitlines()[0]})"
-                self._stop("failed", reason)
-                raise UserError(f"{reason}: train without --compile") from None
-            reason = want_of_memory(error, built.placement.device)
-            if not reason:
-                raise
-            self._stop("failed", reason)
-            raise UserError(f"{reason}; try a larger --accumulate, or a smaller --batch-size") from None
         except OSError as error:
             reason = f"{error.filename or self.path}: {error.strerror or error}; the last good checkpoint is kept"
             self._stop("failed", reason)
             raise UserError(f"{reason}; then `lowres train --resume {shlex.quote(str(self.path))}`") from None
+        except Exception as error:
+            reason, advice = explained(error, built.placement.device)
+            self._stop("failed", reason)
+            if not advice:
+                raise
+            raise UserError(f"{reason}; {advice}") from None
         self.emit(Finished(self.path, result))
 
     def _evaluate(self, model: nn.Module) -> tuple[float, float]:
@@ -328,7 +327,7 @@ def _begun(path: Path, recipe: Recipe | None) -> Run:
 def _checkpoint(path: Path, recipe: Recipe) -> tuple[dict[str, Any], str]:
     """What `checkpoint.load` gives, if it is of this recipe."""
     state, warning = checkpoint.load(path)
-    if state["recipe"] != recipes.fingerprint(recipe):
+    if state.get("recipe") != recipes.fingerprint(recipe) or not isinstance(state.get("learner"), dict):
         raise UserError(f"the checkpoint in {path} belongs to another recipe than its recipe.json")
     return state, warning
 

@@ -221,7 +221,10 @@ def train_epoch(learner: Learner, batches: Loader, plan: Plan, emit: Observer) -
         if plan.clip:
             for optimizer in optimizers:
                 scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+            if scaler.is_enabled() and not norm.isfinite():  # it has spread to the gradients of every optimizer
+                for optimizer in optimizers:
+                    optimizer.zero_grad(set_to_none=True)
         for optimizer in optimizers:
             scaler.step(optimizer)
         scaler.update()
