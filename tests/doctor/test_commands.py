@@ -33,9 +33,19 @@ def commands(tmp_path, notes):
         "git clone https://example.org/x",
         ["git", "reset", "--hard"],
         "echo 'unended; rm x",
+        "cp best.pt /models/best.pt",
+        "echo done > log.txt",
+        "cat $(rm x)",
+        ["bash", "-c", "rm -f x"],
+        ["env", "rm", "x"],
+        "(rm -f x)",
+        ["find", ".", "-delete"],
+        "A=1 ./clean.sh",
+        "mkdir -p /models",
+        ["git", "-C", "/repo", "config", "user.name", "me"],
     ],
 )
-def test_what_fetches_installs_removes_or_trains_is_left_undone(commands, notes, command):
+def test_what_does_more_than_to_tell_something_is_left_undone(commands, notes, command):
     begun = []
     if isinstance(command, str):
         assert commands.system(lambda asked: begun.append(asked))(command) == 0
@@ -60,6 +70,10 @@ def test_what_tells_something_runs_where_the_user_is(commands, notes, tmp_path):
     ]
     assert commands.system(lambda asked: asked)("git log -1") == f"cd {tmp_path} && git log -1"
     assert commands.system(lambda asked: asked)("mkdir runs") == "mkdir runs"
+    for harmless in ("ls -l 2>/dev/null", "nvidia-smi 2>&1 | head -3", "git config --get user.name >/dev/null"):
+        assert commands.system(lambda asked: asked)(harmless).endswith(harmless)
+    commands.start(lambda item, args, **kwargs: begun.append((args, kwargs)))(None, ["nproc"], shell=True)
+    assert begun[-1] == (["nproc"], {"shell": True, "cwd": str(tmp_path)})
     assert notes == []
 
 

@@ -1,9 +1,13 @@
 """Where the paths of an observed program lead."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from lowres.doctor.paths import Files, scratch_in
 from lowres.doctor.serving import Kitchen
@@ -143,6 +147,37 @@ def test_links_and_low_level_writes_stay_in_the_scratch_folder(observe, program,
     assert report.notes == ()
     assert not made.parent.exists()
     assert [one.name for one in home.iterdir()] == ["train.py"]
+
+
+def test_writers_in_other_languages_stay_in_the_scratch_folder(observe, program, home):
+    save_file({"w": torch.zeros(2)}, home / "best.safetensors")
+    Image.new("RGB", (4, 4)).save(home / "seen.png")
+    with contextlib.closing(sqlite3.connect(home / "study.db")) as base, base:
+        base.execute("create table trials (x)")
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+    report = observe(
+        head(
+            program,
+            "import os, sqlite3, torchvision, warnings",
+            "warnings.simplefilter('ignore', DeprecationWarning)",
+            "from safetensors.torch import load_file, save_file",
+            "mine = os.path.dirname(os.path.abspath(__file__))",
+            "for at in ('', mine + os.sep):",
+            "    assert load_file(at + 'best.safetensors')['w'].sum() == 0",
+            "    save_file({'w': torch.ones(2)}, at + 'best.safetensors')",
+            "    assert load_file(at + 'best.safetensors')['w'].sum() == 2",
+            "    torchvision.io.write_png(torch.ones(3, 4, 4, dtype=torch.uint8), at + 'seen.png')",
+            "    assert torchvision.io.read_image(at + 'seen.png').sum() == 48",
+            "    base = sqlite3.connect(at + 'study.db')",
+            "    base.execute('insert into trials values (1)')",
+            "    base.commit()",
+            "    base.close()",
+            "    assert sqlite3.connect(at + 'study.db').execute('select count(*) from trials').fetchone() == (1,)",
+        )
+    )
+    assert report.problem == ""
+    (home / "train.py").unlink()
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
 
 
 def test_checkpoints_of_epochs_that_are_passed_over_are_written_once(observe, program, tmp_path):

@@ -1,9 +1,10 @@
-"""Commands that an observed program starts: those that only tell something run where the user is, in the user's folder.
+"""Commands that an observed program starts: those that only tell something run, some of them in the user's folder.
 
-What would fetch, install, remove or train is left undone, and counts as done. All else runs in the scratch folder.
+All others are left undone, and count as done: a command is not kept from the user's files as the program is.
 """
 
 import io
+import itertools
 import os
 import re
 import shlex
@@ -15,27 +16,22 @@ from typing import Any
 TERMINAL = (80, 24)
 """Columns and lines of the terminal that there is none of."""
 TELLING = ("git", "hostname", "nvidia-smi", "uname", "whoami", "which", "lscpu", "nproc", "free", "df", "date")
-LEFT = (
-    *("wget", "curl", "aria2c", "gdown", "kaggle", "scp", "rsync", "aws", "gsutil", "huggingface-cli"),
-    *("pip", "pip3", "conda", "mamba", "uv", "apt", "apt-get", "sudo", "brew"),
-    *("rm", "mv", "shutdown", "kill", "pkill", "python", "python3", "torchrun", "tensorboard"),
+"""Programs that tell something, and run where the user is."""
+SHOWING = (
+    *("ls", "cat", "head", "tail", "wc", "du", "echo", "printf", "pwd", "true", "test", "clear", "mkdir"),
+    *("id", "ps", "getconf", "lspci", "lsmod", "lsb_release", "sw_vers", "sysctl", "nvcc", "rocm-smi"),
+    *("ldconfig", "gcc", "cc", "ld", "objdump"),
 )
-"""Programs that fetch, install, remove, or train."""
-CHANGING = (
-    "clone",
-    "pull",
-    "push",
-    "fetch",
-    "commit",
-    "add",
-    "checkout",
-    "reset",
-    "stash",
-    "init",
-    "clean",
-    "submodule",
+"""Programs that run in the scratch folder; the last by which Python finds libraries."""
+HARMLESS = re.compile(r"(?:\d|&)?>\s*(?:/dev/null|&\d)")
+"""Redirections that write no file."""
+BEYOND = re.compile(r"[<>`]|\$\(")
+"""What a shell does beside starting programs one after the other: it writes files, and starts others within."""
+READING = (
+    *("rev-parse", "rev-list", "log", "show", "describe", "status", "diff", "branch", "remote", "ls-files", "ls-tree"),
+    *("symbolic-ref", "name-rev", "cat-file", "shortlog", "merge-base", "for-each-ref"),
 )
-"""What git must not do."""
+"""What git may do."""
 
 
 class Commands:
@@ -63,7 +59,7 @@ class Commands:
         def popen(cmd: str, *args: Any, **kwargs: Any) -> Any:
             if cmd.split() == ["stty", "size"]:  # the keyboard's terminal, which is not there
                 return io.StringIO("{1} {0}\n".format(*TERMINAL))
-            return io.StringIO("") if self._left(cmd) else original(self._placed(cmd), *args, **kwargs)
+            return io.StringIO("") if self._left(cmd) else original(cmd, *args, **kwargs)  # which starts a `Popen`
 
         return popen
 
@@ -71,30 +67,43 @@ class Commands:
         """The start of a `subprocess.Popen`, behind `run`, `call` and `check_output`, too."""
 
         def init(item: Any, args: Any, *more: Any, **kwargs: Any) -> None:
-            if self._left(args):
+            shell = bool(kwargs.get("shell"))
+            if self._left(args, shell):
                 args = [sys.executable, "-c", ""]
                 more, kwargs = (), {k: v for k, v in kwargs.items() if k not in ("shell", "executable")}
-            elif _names(args) and all(name in TELLING for name in _names(args)) and not kwargs.get("cwd"):
+            elif _tells(_parts(args, shell)) and not kwargs.get("cwd"):
                 kwargs["cwd"] = self._home
             original(item, args, *more, **kwargs)
 
         return init
 
-    def _left(self, command: Any) -> bool:
-        words = _words(command)
-        left = next((name for name in _names(command) if name in LEFT or name.startswith("python3.")), None)
-        if left is None and "git" in _names(command) and any(word in CHANGING for word in words):
-            left = "git"
-        if left is not None:
-            self._notes.append(f"the command {' '.join(words)[:80]!r} was left undone")
-        return left is not None
+    def _left(self, command: Any, shell: bool = False) -> bool:
+        line = _line(command, shell)
+        beyond = line is not None and BEYOND.search(HARMLESS.sub("", line)) is not None
+        left = beyond or not all(map(_harmless, _parts(command, shell)))
+        if left:
+            self._notes.append(f"the command {' '.join(_words(command))[:80]!r} was left undone")
+        return left
 
     def _placed(self, command: Any) -> Any:
         """A command for a shell, begun in the user's folder if it tells something."""
-        names = _names(command)
-        if not names or any(name not in TELLING for name in names) or os.name == "nt":
+        if not _tells(_parts(command, True)) or os.name == "nt":
             return command
         return f"cd {shlex.quote(self._home)} && {command}"
+
+
+def _tells(parts: Sequence[Sequence[str]]) -> bool:
+    return bool(parts) and all(Path(words[0]).name in TELLING for words in parts)
+
+
+def _harmless(words: Sequence[str]) -> bool:
+    name = Path(words[0]).name
+    if name == "git":
+        verbs = [word for before, word in itertools.pairwise(words) if word[:1] != "-" and before not in ("-C", "-c")]
+        return not verbs or verbs[0] in READING or (verbs[0] == "config" and "--get" in words)
+    if name == "mkdir":
+        return not any(os.path.isabs(word) for word in words)  # noqa: PTH117
+    return name in (*TELLING, *SHOWING)
 
 
 def _words(command: Any) -> list[str]:
@@ -107,10 +116,18 @@ def _words(command: Any) -> list[str]:
     return [os.fsdecode(one) for one in command] if isinstance(command, Sequence) else []
 
 
-def _names(command: Any) -> list[str]:
-    """The programs that a command starts."""
-    if not isinstance(command, str | bytes):
-        words = _words(command)
-        return [Path(words[0]).name] if words else []
-    parts = re.split(r"&&|\|\||[;|&\n]", os.fsdecode(command))
-    return [Path(words[0]).name for part in parts if (words := _words(part))]
+def _line(command: Any, shell: bool) -> str | None:
+    """What a shell gets; None where there is none. Of a list it gets the first, the others are arguments of its own."""
+    if isinstance(command, str | bytes):
+        return os.fsdecode(command)
+    words = _words(command)
+    return words[0] if shell and words else None
+
+
+def _parts(command: Any, shell: bool = False) -> list[list[str]]:
+    """The programs that a command starts, each with its arguments."""
+    line = _line(command, shell)
+    if line is None:
+        return [words] if (words := _words(command)) else []
+    line = HARMLESS.sub("", line)
+    return [words for part in re.split(r"&&|\|\||[;|&\n]", line) if (words := _words(part))]

@@ -236,6 +236,41 @@ class Files:
 
         return save
 
+    def going(self, name: str, at: int, *, writes: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """For functions in C++ and Rust, which open what their argument `name`, the `at`-th, says."""
+
+        def decorated(original: Callable[..., Any]) -> Callable[..., Any]:
+            def called(*args: Any, **kwargs: Any) -> Any:
+                lead = self.writable if writes else self.readable
+                if name in kwargs:
+                    kwargs[name] = lead(kwargs[name])
+                elif len(args) > at:
+                    args = (*args[:at], lead(args[at]), *args[at + 1 :])
+                return original(*args, **kwargs)
+
+            return called
+
+        return decorated
+
+    def connecting(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """`sqlite3.connect`: to a copy of the user's database."""
+
+        def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
+            name = os.fsdecode(database) if isinstance(database, str | bytes | os.PathLike) else ""
+            if name in ("", ":memory:") or kwargs.get("uri"):
+                return original(database, *args, **kwargs)
+            theirs, content = self.readable(name), None
+            if self._exists(theirs) and not self._wrote(absolute(theirs)):
+                with open(theirs, "rb") as file:  # noqa: PTH123
+                    content = file.read()
+            place = self.writable(name)
+            if content is not None:
+                with open(place, "wb") as file:  # noqa: PTH123
+                    file.write(content)
+            return original(place, *args, **kwargs)
+
+        return connect
+
     def loading(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """`torch.load`: onto the CPU, and without unpickling what the program did not write."""
 

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import shutil
 import socket
+import sqlite3
+import sqlite3.dbapi2
 import subprocess
 import sys
 import tarfile
@@ -19,6 +21,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.numpy
+import safetensors.torch
 import torch
 import torch.distributed
 import torch.multiprocessing
@@ -78,7 +83,15 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     recorder.patch(shutil, "rmtree", files.changing)
     recorder.patch(torch, "save", files.saving)
     recorder.patch(torch, "load", files.loading)
-    recorder.patch(torchvision.io.image, "read_file", files.reading)  # their code in C++ opens it itself
+    for module in (torchvision.io.image, torchvision.io):  # their code in C++ opens it itself
+        recorder.patch(module, "read_file", files.going("path", 0, writes=False))
+        recorder.patch(module, "write_file", files.going("filename", 0, writes=True))
+    for module in (safetensors, safetensors.torch, safetensors.numpy):
+        recorder.patch(module, "serialize_file", files.going("filename", 1, writes=True))
+    for module in (safetensors, safetensors.torch):
+        recorder.patch(module, "safe_open", files.going("filename", 0, writes=False))
+    for module in (sqlite3, sqlite3.dbapi2):
+        recorder.patch(module, "connect", files.connecting)
     recorder.patch(sys, "path_hooks", lambda original: [files.finder, *original])  # imports do not ask `os`
     commands = Commands(home, notes)
     recorder.patch(os, "system", commands.system)
