@@ -50,6 +50,24 @@ def test_a_proof_that_is_refused_leaves_the_report(lowres, tmp_path, monkeypatch
     assert "TR502" in (tmp_path / "out.sarif").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_proof_is_shown_where_what_follows_it_cannot_be_written(lowres, tmp_path, monkeypatch, form):
+    def refuse(*arguments, **options):
+        raise UserError("no recipe: network and images were not all seen")
+
+    found = Finding("TR502", "no momentum", "warning", 4.0, {}, None, None, "a book", "C07")
+    report = Report("train.py", "one fault", (found,))
+    monkeypatch.setattr("lowres.app.doctor.examine_target", lambda *a, **o: report)
+    monkeypatch.setattr("lowres.app.doctor.prove_script", lambda *a, **o: "a proof")
+    monkeypatch.setattr("lowres.app.doctor.advised", lambda report, proof: report)
+    monkeypatch.setattr("lowres.app.doctor.show_proof", lambda proof, screen: screen.print(f"shown: {proof}"))
+    monkeypatch.setattr("lowres.app.doctor.prescribe", refuse)
+    (tmp_path / "train.py").write_text("pass\n", encoding="utf-8")
+    done = lowres("doctor", "train.py", "--prove", "--recipe", *form)
+    assert (done.code, done.err) == (2, "lowres: no recipe: network and images were not all seen\n")
+    assert ('"TR502"' if form else "shown: a proof") in done.out
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_progress_is_told(terminal, capsys):
     import io

@@ -17,7 +17,7 @@ from lowres.app.doctor_display import ProofDisplay
 from lowres.doctor import Report, examine_target, explain
 from lowres.doctor.as_recipe import prescribe
 from lowres.doctor.patching.mend import Outcome
-from lowres.doctor.patching.mended_file import diff_path, mended_path, writable, write_mended
+from lowres.doctor.patching.mended_file import diff_path, mended_path, write_mended, write_over
 from lowres.doctor.proof.advice import advised
 from lowres.doctor.proof.jobs import shelf
 from lowres.doctor.proof.prove import prove_script
@@ -28,7 +28,7 @@ from lowres.doctor.source import read
 from lowres.doctor.terminal import show
 from lowres.doctor.web import write_html
 from lowres.errors import UserError
-from lowres.files import write_json
+from lowres.files import json_text
 from lowres.ladder.duration import seconds_of
 from lowres.recipes import to_dict
 
@@ -122,17 +122,20 @@ def run(words: Sequence[str]) -> int:
         except UserError as error:  # the report stands, and is not thrown away
             refused = str(error)
     _write(report, asked)
-    made: dict[str, Any] = {}
-    if path is not None and asked.recipe:
-        made = _prescribe(report, path, asked)
-    elif path is not None:
-        made = _mend(report, path, asked, examined)
     if proof is not None and not asked.json:
         show_proof(proof, console())
-    if asked.json:
-        print_json(report.to_json() | made)
     if refused:
         print(f"lowres: not proved: {refused}", file=sys.stderr)
+    made, unwritten = dict[str, Any](), None
+    try:
+        if path is not None:
+            made = _prescribe(report, path, asked) if asked.recipe else _mend(report, path, asked, examined)
+    except UserError as error:  # report and proof stand
+        unwritten = error
+    if asked.json:
+        print_json(report.to_json() | made)
+    if unwritten is not None:
+        raise unwritten
     return 2 if refused and report.code else report.code
 
 
@@ -230,6 +233,7 @@ def _mend(report: Report, path: Path, asked: Doctor, examined: str) -> dict[str,
     count = len(mended.applied)
     if count:
         screen.print(f"{count} fix{'es' if count != 1 else ''} applied: {path} (changes: {diff_path(path)})")
+        _tell_kept(mended.kept, screen)
     else:
         screen.print("no fix could be applied: nothing was written" if mended.outcomes else "nothing to fix")
     return {}
@@ -238,8 +242,7 @@ def _mend(report: Report, path: Path, asked: Doctor, examined: str) -> dict[str,
 def _prescribe(report: Report, path: Path, asked: Doctor) -> dict[str, Any]:
     """Writes the recipe and says what it could not carry over; or gives what JSON says of it."""
     made = prescribe(report, _script(asked).stem)
-    with writable(path):
-        write_json(path, to_dict(made.recipe))
+    kept = write_over(path, json_text(to_dict(made.recipe)).encode())
     if asked.json:
         return {"recipe": {"file": str(path), "lines": list(made.lines)}}
     screen = console()
@@ -247,7 +250,13 @@ def _prescribe(report: Report, path: Path, asked: Doctor) -> dict[str, Any]:
     for line in made.lines:
         screen.print(Text(f"recipe: {line}", style="yellow"))
     screen.print(f"{path} trains {made.recipe.model}; the next step: lowres train {shlex.quote(str(path))}")
+    _tell_kept(kept, screen)
     return {}
+
+
+def _tell_kept(kept: Path | None, screen: Console) -> None:
+    if kept is not None:
+        screen.print(f"what was there before is kept: {kept}")
 
 
 def _show_outcome(one: Outcome, screen: Console) -> None:

@@ -151,11 +151,16 @@ def _augmentation(train: Mapping[str, Any], found: Mapping[str, Any], lines: lis
         return Augmentation()
     crop = train.get("crop")
     return Augmentation(
-        crop=min(int(crop), 8) if crop is not None else 4 if any("Crop" in one for one in lost) else 0,
+        crop=min(int(crop), 8) if crop is not None else 4 if any(_crops(one) for one in lost) else 0,
         padding="reflect" if "reflect" in str(train.get("padding")) else "zero",
         flip="random" if train.get("flip") else "none",
         jitter=min(1.0, max(0.0, train.get("jitter") or 0.0)),
     )
+
+
+def _crops(transform: str) -> bool:
+    """Whether a transform crops at random, as `RandomResizedCrop` does and `CenterCrop` does not."""
+    return transform.startswith("Random") and "Crop" in transform
 
 
 def _optimizer(

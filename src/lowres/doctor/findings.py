@@ -135,7 +135,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of a setup."""
+    """One fault of a setup; `unfixed` says why it has no fix any more, where it had one."""
 
     code: str
     title: str
@@ -146,6 +146,7 @@ class Finding:
     fix: Fix | None
     source: str
     kind: str
+    unfixed: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

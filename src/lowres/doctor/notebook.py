@@ -105,7 +105,12 @@ def rebuilt(path: Path, text: str, after: str) -> str:
         code += sources[number][len(sources[number].rstrip("\n")) :]
         cell["source"] = code.splitlines(keepends=True) if isinstance(cell["source"], list) else code
         cell["outputs"], cell["execution_count"] = [], None
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    made = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    try:
+        made.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, as of an emoji that was cut in two
+        made = json.dumps(value, indent=1) + "\n"
+    return made
 
 
 def _cells(text: str, numbers: list[int]) -> dict[int, str]:

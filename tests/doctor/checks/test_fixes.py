@@ -420,3 +420,25 @@ def test_norms_come_with_the_rate_that_suits_a_network_without_shortcuts(faulty,
 def test_a_rate_too_low_becomes_half_of_a_resnets_without_shortcuts(faulty, fixed):
     program = faulty("plain", ("RATE = 0.1", "RATE = 0.00005"), eight_convolutions(normed=True))
     assert "RATE = 0.01\n" in fixed(program, "LR102")
+
+
+@pytest.mark.parametrize(
+    ("rate", "code", "becomes"),
+    [("0.001", "LR102", "RATE = 0.1\n"), ("100.0", "LR101", "RATE = 0.1\n"), ("0.1", "LR102", "")],
+)
+def test_a_new_rate_is_for_the_batch_that_another_fix_sets(faulty, fixed, observe, tmp_path, rate, code, becomes):
+    """A batch of 2048 would bear sixteen times the rate of one of 128."""
+    exchanged = [("BATCH_SIZE = 32", "BATCH_SIZE = 2048"), ("RATE = 0.1", f"RATE = {rate}")]
+    program = faulty("plain", *exchanged, ("Photographs(320, True)", "Photographs(6400, True)"))
+    assert "BATCH_SIZE = 128\n" in fixed(program, "LR111")
+    if becomes:
+        assert becomes in fixed(program, code, out=tmp_path / "second")
+
+
+def test_a_loop_on_one_line_is_mended_within(faulty, fixed):
+    text = faulty("plain", ("        optimizer.zero_grad()\n", ""))
+    at = text.index("    for x, y in train_loader:\n")
+    end = text.index("    scheduler.step()\n")
+    line = "    for x, y in train_loader: loss = criterion(model(x), y); loss.backward(); optimizer.step()\n"
+    after = fixed(text[:at] + line + text[end:], "TR521")
+    assert "        optimizer.step()\n        optimizer.zero_grad()\n    scheduler.step()\n" in after

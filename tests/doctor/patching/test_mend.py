@@ -1,5 +1,6 @@
 """Fixes of several findings in one file: what goes together, what does not, and what is said of it."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -181,6 +182,38 @@ def test_what_is_not_ours_is_not_overwritten(tmp_path):
     assert mended_path(script, other) == other  # it has our marks
     (tmp_path / "folder").mkdir()
     assert mended_path(script, tmp_path / "folder") == tmp_path / "folder" / "train.fixed.py"
+
+
+def test_what_was_there_before_is_kept(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(CODE)
+    path = mended_path(script)
+    assert write_mended(script, momentum(script), path).kept is None
+    assert write_mended(script, momentum(script), path).kept is None  # the same again
+    path.write_text(path.read_text() + "mine = 1\n")
+    changed = path.read_bytes()
+    kept = write_mended(script, momentum(script), path).kept
+    assert kept == tmp_path / "train.fixed.py.bak"
+    assert kept.read_bytes() == changed
+    assert b"mine" not in path.read_bytes()
+
+
+def test_half_of_a_pair_of_surrogates_stays_one(tmp_path):
+    script = tmp_path / "train.ipynb"
+    said = {"cell_type": "markdown", "source": "half of \ud83d"}
+    script.write_text(json.dumps({"cells": [cell("opt = SGD(p)\n"), said]}))
+    write_mended(script, momentum(script), mended_path(script))
+    after = json.loads(mended_path(script).read_text(encoding="utf-8"))
+    assert [one["source"] for one in after["cells"]] == [
+        "opt = SGD(p, momentum=0.9)  # lowres TR502\n",
+        "half of \ud83d",
+    ]
+
+
+def test_what_a_proof_withdrew_is_said_to_be(source):
+    found = dataclasses.replace(finding("TR502", None), grade="note", unfixed="withdrawn by the proof")
+    (outcome,) = mend(source, [found], ["TR502"]).outcomes
+    assert outcome.why == "withdrawn by the proof"
 
 
 def test_neither_is_a_diff_or_a_recipe(tmp_path):

@@ -3,6 +3,7 @@
 import copy
 import re
 
+from lowres.doctor.checks.rate import batch_to_be, customary, sensible, set_rate
 from lowres.doctor.declared import Unused, declared_unused, figure, named
 from lowres.doctor.findings import Fix, Found, Place, check
 from lowres.doctor.proposals import of_sgd
@@ -117,13 +118,11 @@ def no_momentum(setup: Setup) -> Found | None:
 
 def _with_momentum(setup: Setup, unused: Unused | None) -> tuple[Fix, float | None]:
     """Momentum passed; a rate that is too low even with it is set as well, and returned."""
-    from lowres.doctor.checks.rate import customary, sensible, set_rate
-
     fix = _pass_it(setup, "momentum", "0.9", unused)
     built, rates = optimizer_made(setup), setup.rates
     pace = copy.copy(setup)
     vars(pace)["groups"] = [group | {"momentum": 0.9} for group in setup.groups]
-    prior, best = sensible(pace), customary(pace)
+    prior, best = sensible(pace), customary(pace, batch_to_be(setup))
     if built is None or rates is None or prior is None or best is None or rates.peak > 0.25 * prior[0]:
         return fix, None
     rate = set_rate(setup, best)
@@ -149,7 +148,7 @@ def adam_l2(setup: Setup) -> Found | None:
     decay = max((float(one.get("weight_decay") or 0) for one in setup.groups), default=0.0)
     if setup.algorithm != "Adam" or decay < 1e-5 or group.get("decoupled_weight_decay"):
         return None
-    sgd = in_sgd_s_place(setup, always=True)
+    sgd = in_sgd_s_place(setup, always=True, batch=batch_to_be(setup))
     own = {"optimizer": "AdamW", "weight_decay": decay if decay >= 0.01 else 0.05}
     return Found(
         f"Adam's weight decay of {decay:g} goes through its gradients",
@@ -173,7 +172,7 @@ def adam(setup: Setup) -> Found | None:
         {"optimizer": setup.algorithm},
         cost=1.0,
         place=setup.optimizer_place,
-        fix=in_sgd_s_place(setup, always=True)
+        fix=in_sgd_s_place(setup, always=True, batch=batch_to_be(setup))
         or Fix(
             "SGD with momentum", code="torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)"
         ),

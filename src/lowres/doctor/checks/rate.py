@@ -7,6 +7,7 @@ import math
 from lowres.doctor.calls import argument
 from lowres.doctor.findings import Fix, Found, check
 from lowres.doctor.proposals import of_sgd
+from lowres.doctor.remedies.numbers import BATCH
 from lowres.doctor.remedies.optimizers import in_sgd_s_place
 from lowres.doctor.remedies.places import given, loader_made, optimizer_made
 from lowres.doctor.remedies.schedules import schedule_made
@@ -140,7 +141,8 @@ def too_high(setup: Setup) -> Found | None:
     burst = bool(losses) and (not all(map(math.isfinite, losses)) or max(losses) > 10 * max(losses[0], 1.0))
     if factor < (2.0 if setup.pretrained else 3.0):
         return None
-    sgd, best = in_sgd_s_place(setup), customary(setup) or high
+    size = batch_to_be(setup)
+    sgd, best = in_sgd_s_place(setup, batch=size), customary(setup, size) or high
     return Found(
         f"a rate of {rates.peak:g} is {factor:.0f} times what {setup.algorithm} bears here"
         + (f"; the loss went from {losses[0]:.3g} to {max(losses):.3g} in {len(losses)} steps" if burst else ""),
@@ -178,7 +180,7 @@ def too_low(setup: Setup) -> Found | None:
     factor = peak / low
     if factor > 0.25:
         return None
-    best = customary(setup) or low
+    best = customary(setup, batch_to_be(setup)) or low
     return Found(
         f"a rate of {peak:g} at its highest: usual are {low:g} to {high:g}",
         {"rate": peak, "usual_from": low, "usual_to": high, "proposed": {"lr": best}},
@@ -204,16 +206,9 @@ def batch(setup: Setup) -> Found | None:
     training has more than 20,000 steps, for LARS and LAMB, and for data sets of fewer than 5,000 images.
     """
     train, steps, rates = setup.train, setup.steps_per_epoch, setup.rates
-    if train is None or not train.batch_size or not steps or not train.size or rates is None or train.size < 5000:
-        return None
-    if setup.algorithm in ("LARS", "LAMB", "Lamb", "Lars") or train.batch_size < 0.02 * train.size or steps >= 60:
-        return None
-    peak = rates.peak * (train.batch_size if summed(setup) else 1)
-    if train.batch_size <= 1024 and setup.algorithm == "SGD" and peak * 1024 / train.batch_size >= 0.8:
+    if train is None or steps is None or rates is None or not crowded(setup):
         return None
     total = steps * (setup.epochs or 0)
-    if setup.epochs and total > 20_000:
-        return None
     size = _suited(setup)
     return Found(
         f"batches of {train.batch_size} leave {steps} steps an epoch" + (f", {total:,} in all" if total else ""),
@@ -230,8 +225,28 @@ def batch(setup: Setup) -> Found | None:
     )
 
 
+def crowded(setup: Setup) -> bool:
+    """Whether an epoch has too few steps for its batches and its rate; see LR111."""
+    train, steps, rates = setup.train, setup.steps_per_epoch, setup.rates
+    if train is None or not train.batch_size or not steps or not train.size or rates is None or train.size < 5000:
+        return False
+    if setup.algorithm in ("LARS", "LAMB", "Lamb", "Lars") or train.batch_size < 0.02 * train.size or steps >= 60:
+        return False
+    peak = rates.peak * (train.batch_size if summed(setup) else 1)
+    if train.batch_size <= 1024 and setup.algorithm == "SGD" and peak * 1024 / train.batch_size >= 0.8:
+        return False
+    return not setup.epochs or steps * setup.epochs <= 20_000
+
+
+def batch_to_be(setup: Setup) -> int | None:
+    """The batch that a new rate is for where LR111 asks for another, so that both fixes fit; None: the loader's."""
+    return BATCH if crowded(setup) else None
+
+
 def _suited(setup: Setup) -> int:
-    """The batch that the rate suits, 64 to 512; the rate stays as it is unless that batch bears less."""
+    """The batch that the rate suits, 64 to 512; where another finding sets the rate, that which it is set for."""
+    if too_low(setup) is not None or too_high(setup) is not None:
+        return BATCH
     peak = setup.rates.peak if setup.rates is not None else 0.1
     images = 128 * peak / 0.1 if setup.algorithm == "SGD" else 128
     return int(2 ** round(math.log2(min(max(images, 64), 512))))

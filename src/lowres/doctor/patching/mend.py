@@ -45,10 +45,12 @@ class Mended:
     Attributes:
         text: The source, each change marked with its code; as it was where nothing could be applied.
         outcomes: In the order of the findings, the costliest first.
+        kept: Where an earlier file of its name is, once it is written; None: there was none.
     """
 
     text: str
     outcomes: tuple[Outcome, ...]
+    kept: Path | None = None
 
     @property
     def applied(self) -> list[Outcome]:
@@ -97,7 +99,7 @@ def _obstacle(source: Source, finding: Finding, taken: list[tuple[Finding, Fix]]
     """Why a fix cannot be taken; "" if nothing speaks against it."""
     fix = finding.fix
     if fix is None:
-        return "no change of code mends it"
+        return finding.unfixed or "no change of code mends it"
     if not fix.edits:
         return "to be done by hand"
     if Path(fix.path) != Path(source.path):

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lowres.doctor.findings import Finding
@@ -72,11 +73,25 @@ def write_mended(
         text = rebuilt(script, raw.decode("utf-8-sig"), text)
     ends = "\r\n" if b"\r\n" in raw else "\n"
     content = (BOM if raw.startswith(BOM) else b"") + text.replace("\n", ends).encode()
+    write_over(diff_path(path), _diff(script, path, source.text, mended.text, ends), kept=False)
+    return replace(mended, kept=write_over(path, content))
+
+
+def write_over(path: Path, content: bytes, *, kept: bool = True) -> Path | None:
+    """Writes a file; what was there and was another, perhaps changed by hand, is kept as `NAME.bak`.
+
+    Returns:
+        Where it is kept; None where nothing was, or nothing else.
+
+    Raises:
+        UserError: It cannot be written.
+    """
     with writable(path):
-        for file, written in ((path, content), (diff_path(path), _diff(script, path, source.text, mended.text, ends))):
-            with atomic(file) as temporary:
-                temporary.write_bytes(written)
-    return mended
+        other = kept and path.exists() and path.read_bytes() != content
+        spare = path.with_name(f"{path.name}.bak") if other else None
+        with atomic(path, keep=spare) as temporary:
+            temporary.write_bytes(content)
+    return spare
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ def _withdrawn(finding: Finding, step: Step) -> Finding:
     if finding.grade == "note":
         return finding
     title = f"{finding.title} (its fix was tried and withdrawn: {points(step)})"
-    return replace(finding, title=title, grade="note", cost=0.0, fix=None)
+    return replace(finding, title=title, grade="note", cost=0.0, fix=None, unfixed="withdrawn by the proof")
 
 
 def _by_hand(finding: Finding, why: str) -> Finding:

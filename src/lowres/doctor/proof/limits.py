@@ -6,7 +6,7 @@ from statistics import fmean
 from lowres.doctor.proof.case import Case
 from lowres.doctor.proof.measuring import SETTLED
 from lowres.doctor.proof.plan import PARTS, Proxy
-from lowres.doctor.proof.verdicts import Step
+from lowres.doctor.proof.verdicts import NEAR, Step
 
 
 def limits(case: Case, steps: Sequence[Step], proxy: Proxy, base: Sequence[float]) -> list[str]:
@@ -42,12 +42,18 @@ def limits(case: Case, steps: Sequence[Step], proxy: Proxy, base: Sequence[float
             "where the number of epochs stands was not found in the source: the script was stopped after its epochs, "
             "and a schedule that runs over all of them was cut off at its beginning"
         )
-    if results and min(one["steps"] for one in results) < SETTLED:
-        lines.append("after so few steps running statistics were taken anew before evaluation in eval mode")
-    if any(one["figure_of"] != "test images" for one in results):
-        lines.append("figures are those of the script's own evaluation: its network could not be given test images")
+    official = [one for one in results if one["figure_of"] == "test images"]
+    if official and min(one["steps"] for one in official) < SETTLED:
+        lines.append(
+            "after so few steps running statistics of batch norms were taken anew before evaluation in eval mode"
+        )
+    if len(official) < len(results):
+        lines.append(
+            "figures are those of the script's own evaluation, as it evaluates: official test images of its data, or a "
+            "network that takes them, were not found"
+        )
     chance = 100 / _classes(case)
-    if base and fmean(base) < 1.5 * chance:
+    if base and fmean(base) - chance < NEAR / 2 * (100 - chance):
         lines.append(
             f"as it is, the network is near chance ({fmean(base):.1f} %) after so little training: a larger --budget "
             f"tells more"

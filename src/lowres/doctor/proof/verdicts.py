@@ -14,6 +14,8 @@ MARGIN = 0.5
 """Points that are worth a change."""
 REGULARISING = ("C05", "C06", "C22", "C25", "C30")
 """Kinds of faults whose mending pays once a network overfits: augmentation, decay, epochs, selection, dropout."""
+NEAR = 0.1
+"""Share of the way from chance to 100 % below which a network is near chance."""
 OVERFITTED = 5.0
 """Points by which training accuracy exceeds the other where overfitting has begun."""
 SCHEDULES = ("C02", "C03")
@@ -135,7 +137,7 @@ class Without:
 
     def too_early_for(self, kind: str) -> str:
         """Why nothing can be said against a fix of a kind of faults; "" if something can."""
-        if self.figure < 2 * self.chance:
+        if self.figure - self.chance < NEAR * (100 - self.chance):
             return "the network is near chance yet"
         if kind in REGULARISING and (self.training is None or self.training - self.figure < OVERFITTED):
             return "nothing is overfitted yet"

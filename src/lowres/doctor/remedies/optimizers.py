@@ -19,7 +19,7 @@ OF_SGD = 0.02
 """Rates from here on are SGD's; no kind of Adam is trained at them."""
 
 
-def in_sgd_s_place(setup: Setup, always: bool = False) -> Fix | None:
+def in_sgd_s_place(setup: Setup, always: bool = False, batch: int | None = None) -> Fix | None:
     """SGD with momentum and decay, where Adam runs at a rate of SGD's or its decay is to be mended.
 
     For convolutional networks with norms, trained from scratch; None for all others, and where the rate comes from a
@@ -28,6 +28,7 @@ def in_sgd_s_place(setup: Setup, always: bool = False) -> Fix | None:
     Args:
         setup: The setup.
         always: Whatever the rate; otherwise only at a rate that was meant for SGD.
+        batch: That the rate is for; None: the loader's.
     """
     kind, rates, built = setup.kind, setup.rates, optimizer_made(setup)
     suits = kind is not None and any(word in kind.name for word in CONVOLUTIONAL) and not setup.pretrained
@@ -39,7 +40,7 @@ def in_sgd_s_place(setup: Setup, always: bool = False) -> Fix | None:
     func = spell(source, "torch.optim.SGD")
     if func is None or len(call.args) > 2 or any(isinstance(one, ast.Starred) for one in call.args):
         return None
-    batch = (setup.train.batch_size if setup.train is not None else None) or 128
+    batch = batch or (setup.train.batch_size if setup.train is not None else None) or 128
     usual = 0.1 * min(max(batch / 128, 0.25), 8)
     rate = argument(call, "lr")
     edits = [source.replaced(call.func, func)]
