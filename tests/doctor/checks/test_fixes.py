@@ -442,3 +442,33 @@ def test_a_loop_on_one_line_is_mended_within(faulty, fixed):
     line = "    for x, y in train_loader: loss = criterion(model(x), y); loss.backward(); optimizer.step()\n"
     after = fixed(text[:at] + line + text[end:], "TR521")
     assert "        optimizer.step()\n        optimizer.zero_grad()\n    scheduler.step()\n" in after
+
+
+SHORT = [("EPOCHS = 12", "EPOCHS = 4"), ("Photographs(320, True)", "Photographs(10000, True)")]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "becomes"),
+    [
+        ("CosineAnnealingLR(optimizer, T_max=4)", "CosineAnnealingLR(optimizer, T_max=50)"),
+        ("MultiStepLR(optimizer, [2, 3])", "MultiStepLR(optimizer, [25, 38])"),
+        ("MultiStepLR(optimizer, [100, 150])", ""),
+        ("CosineAnnealingLR(optimizer, T_max=200)", ""),
+    ],
+)
+def test_a_longer_training_has_a_longer_schedule(faulty, fixed, schedule, becomes):
+    """Times beyond the present end are mended for the present length, by another finding: both would not fit."""
+    text = fixed(faulty("plain", *SHORT, ("CosineAnnealingLR(optimizer, T_max=EPOCHS)", schedule)), "TR531")
+    assert (text == "") == (becomes == "")
+    if becomes:
+        assert becomes in text
+        assert "EPOCHS = 50\n" in text
+
+
+@pytest.mark.parametrize(("end", "applies"), [("EPOCHS - 1", True), ("3", False)])
+def test_a_longer_training_after_a_warm_up(faulty, fixed, end, applies):
+    warm = "optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=1)"
+    cosine = f"optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={end})"
+    schedule = f"SequentialLR(optimizer, [{warm}, {cosine}], milestones=[1])"
+    text = fixed(faulty("plain", *SHORT, ("CosineAnnealingLR(optimizer, T_max=EPOCHS)", schedule)), "TR531")
+    assert ("EPOCHS = 50\n" in text) == applies

@@ -56,3 +56,28 @@ def test_times_of_schedules_are_scaled_and_faults_keep_their_proportion():
 def test_command_lines_are_shortened():
     words = ["--lr", "20", "--epochs", "20", "--n_epochs=20", "--batch=20"]
     assert shorten_arguments(words, 20, 2) == ["--lr", "20", "--epochs", "2", "--n_epochs=2", "--batch=20"]
+
+
+def test_times_behind_names_are_scaled():
+    text = """
+epochs, lr = 100, 0.1
+epochs = 100
+warmup_epochs = 10
+warm = LinearLR(optimizer, 0.01, total_iters=warmup_epochs)
+cosine = CosineAnnealingLR(optimizer, T_max=epochs - warmup_epochs)
+scheduler = SequentialLR(optimizer, [warm, cosine], milestones=[warmup_epochs])
+batches = 391
+other = StepLR(optimizer, step_size=3 * batches)
+for epoch in range(epochs):
+    train()
+"""
+    short = shorten(text, 100, 20).text
+    assert "epochs = 20\nwarmup_epochs = 2\n" in short
+    assert "batches = 391\n" in short
+
+
+def test_a_time_of_the_whole_training_in_batches_is_scaled_by_batches():
+    text = "s = OneCycleLR(optimizer, 0.1, total_steps=7820)\nm = MultiStepLR(optimizer, milestones=[10, 150])\n"
+    short = shorten(text, 20, 2, (7820, 34)).text
+    assert "total_steps=34)" in short
+    assert "milestones=[1, 15])" in short

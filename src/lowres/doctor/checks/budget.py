@@ -2,12 +2,14 @@
 
 import ast
 
-from lowres.doctor.calls import argument, called
+from lowres.doctor.calls import called
 from lowres.doctor.findings import Fix, Found, Place, check
-from lowres.doctor.remedies.places import declaration, epoch_loop, epochs_text, given
+from lowres.doctor.patching.edits import Edit
+from lowres.doctor.remedies.places import Made, declaration, epoch_loop, epochs_text, given
 from lowres.doctor.remedies.schedules import schedule_made
 from lowres.doctor.setup import Setup
 from lowres.doctor.source import Source
+from lowres.doctor.times import TIMES, times_of
 
 
 @check(
@@ -68,16 +70,36 @@ def _longer(setup: Setup, full: int) -> Fix:
         return manual
     if declaration(source, last) is None and not isinstance(last, ast.Constant):
         return manual
-    edits = [edit]
     built = schedule_made(setup)
     if built is None and isinstance(last, ast.Constant):  # a schedule that another fix adds ends after that figure
         return manual
-    for name in ("T_max", "epochs"):
-        horizon = argument(built.call, name) if built is not None else None
-        same = isinstance(horizon, ast.Constant) and horizon.value == setup.epochs
-        if built is not None and horizon is not None and same and built.source is source:
-            edits.append(source.replaced(horizon, str(full)))
-    return source.fix(title, *edits)
+    edits = _grown(setup, built, source, full) if built is not None and setup.epochs else []
+    return manual if edits is None else source.fix(title, *dict.fromkeys([edit, *edits]))
+
+
+def _grown(setup: Setup, built: Made, source: Source, full: int) -> list[Edit] | None:
+    """The times of a schedule that stand there as figures, grown with the training.
+
+    None where they cannot be: they lie behind its end already (which another finding says, and mends for the present
+    length), in another file, or behind the length that the loop reads.
+    """
+    whole, kind = setup.epochs or 1, called(built.call)
+    if kind not in TIMES or kind == "ReduceLROnPlateau":  # patience is not a share of the training
+        return []
+    if kind == "SequentialLR":  # its warm-up stays what it is; what follows that has to reach the end by a name
+        inner = [time for call in built.source.calls(*TIMES) for time in _counts(built.source, call)]
+        return None if any(0.3 * whole < value != whole for _, value in inner) else []
+    times = _counts(built.source, built.call)
+    if not times:
+        return []
+    if built.source is not source or any(value > whole for _, value in times):
+        return None
+    return [source.replaced(one, str(max(1, round(value * full / whole)))) for one, value in times]
+
+
+def _counts(source: Source, call: ast.Call) -> list[tuple[ast.Constant, int]]:
+    """The times of a schedule that stand there as figures, and their values."""
+    return [(one, one.value) for one in times_of(source, call) if type(one.value) is int and one.value > 0]
 
 
 def _patient(setup: Setup, place: Place | None, patience: int) -> Fix:

@@ -77,7 +77,10 @@ class Case:
         text = self._texts[job.codes]
         arguments, short = self.arguments, False
         if self.follows and self.epochs:
-            text = shorten(text, self.epochs, job.proxy.epochs).text
+            whole = self.epochs * max(1, self.whole // max(1, self.batch))
+            size = min(self.batch, job.proxy.batch or self.batch)
+            batches = (whole, job.proxy.epochs * max(1, job.proxy.images // max(1, size)))
+            text = shorten(text, self.epochs, job.proxy.epochs, batches).text
             arguments = shorten_arguments(arguments, self.epochs, job.proxy.epochs)
             short = True
         text = shrink(text, job.proxy.divided)

@@ -1,7 +1,8 @@
 """A program with fewer epochs: the number that bounds its loop over epochs, and the times of its schedules.
 
-What is derived from the number of epochs follows by itself. Times that stand in a scheduler's call as numbers
-(`milestones=[75, 120]`, `T_max=20`) are scaled, so that a schedule keeps its shape, and its fault if it has one.
+What is derived from the number of epochs follows by itself. Times that stand in a scheduler's call as numbers, or as
+names of numbers (`milestones=[75, 120]`, `total_iters=warmup_epochs`), are scaled, so that a schedule keeps its shape,
+and its fault if it has one.
 """
 
 import ast
@@ -10,23 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lowres.doctor.source import LOOPS, Loop, Source, called, last_name, parent
+from lowres.doctor.times import TIMES, times_of
 
 EPOCHS = re.compile(r"epochs?$|^n_?ep|num_ep|max_ep", re.IGNORECASE)
-TIMES: dict[str, tuple[str, ...]] = {
-    "CosineAnnealingLR": ("optimizer", "T_max"),
-    "MultiStepLR": ("optimizer", "milestones"),
-    "StepLR": ("optimizer", "step_size"),
-    "LinearLR": ("optimizer", "-", "-", "total_iters"),
-    "ConstantLR": ("optimizer", "-", "total_iters"),
-    "PolynomialLR": ("optimizer", "total_iters"),
-    "CosineAnnealingWarmRestarts": ("optimizer", "T_0"),
-    "OneCycleLR": ("optimizer", "-", "total_steps", "epochs"),
-    "SequentialLR": ("optimizer", "schedulers", "milestones"),
-    "ReduceLROnPlateau": ("optimizer", "-", "-", "patience"),
-    "CyclicLR": ("optimizer", "-", "-", "step_size_up", "step_size_down"),
-}
-"""Positional parameters of schedulers; those that are times have their name, but for the first."""
-NO_TIMES = ("optimizer", "schedulers", "-")
 
 
 @dataclass(frozen=True)
@@ -42,7 +29,7 @@ class Short:
     found: bool
 
 
-def shorten(text: str, whole: int, epochs: int) -> Short:
+def shorten(text: str, whole: int, epochs: int, batches: tuple[int, int] | None = None) -> Short:
     """Cuts a program to fewer epochs.
 
     Whether its loop really follows is to be seen when it runs.
@@ -51,6 +38,7 @@ def shorten(text: str, whole: int, epochs: int) -> Short:
         text: Its source.
         whole: Epochs that it is meant to train for.
         epochs: That it shall train for.
+        batches: Of the whole training and of the short one. A time of at least half of the former counts batches.
     """
     source = Source("<variant>", text)
     changed: dict[ast.Constant, str] = {}
@@ -61,7 +49,9 @@ def shorten(text: str, whole: int, epochs: int) -> Short:
     for node in _times(source):
         if node in changed or type(node.value) is not int:
             continue
-        new = max(1, round(node.value * epochs / whole))
+        counts = batches is not None and node.value >= max(batches[0] / 2, 2 * whole)
+        share = batches[1] / batches[0] if batches is not None and counts else epochs / whole
+        new = max(1, round(node.value * share))
         if new != node.value:
             changed[node] = str(new)
     found = any(value == str(epochs) and node.value == whole for node, value in changed.items())
@@ -151,14 +141,7 @@ def _above(node: ast.AST) -> Iterator[ast.AST]:
 def _times(source: Source) -> Iterator[ast.Constant]:
     """Numbers in the arguments of schedulers that are times."""
     for call in source.calls(*TIMES):
-        names = TIMES[called(call)]
-        given = [(name, one) for name, one in zip(names, call.args, strict=False) if name not in NO_TIMES]
-        known = {name for name in names if name not in NO_TIMES}
-        given += [(one.arg or "", one.value) for one in call.keywords if one.arg in known]
-        for _, value in given:
-            for node in ast.walk(value):
-                if isinstance(node, ast.Constant):
-                    yield node
+        yield from times_of(source, call)
 
 
 def replaced(text: str, changed: dict[ast.Constant, str]) -> str:
