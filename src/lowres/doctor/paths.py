@@ -236,12 +236,19 @@ class Files:
 
         return save
 
-    def going(self, name: str, at: int, *, writes: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """For functions in C++ and Rust, which open what their argument `name`, the `at`-th, says."""
+    def argument(
+        self, name: str, at: int, lead: Callable[[Any], Any]
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """For functions in C++ and Rust, which open the path in their argument `name`, the `at`-th, by themselves.
+
+        Args:
+            name: Of the argument.
+            at: Its place among those given by position.
+            lead: Where its path leads: `readable` or `writable`.
+        """
 
         def decorated(original: Callable[..., Any]) -> Callable[..., Any]:
             def called(*args: Any, **kwargs: Any) -> Any:
-                lead = self.writable if writes else self.readable
                 if name in kwargs:
                     kwargs[name] = lead(kwargs[name])
                 elif len(args) > at:

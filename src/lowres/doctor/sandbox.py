@@ -84,12 +84,12 @@ def confine(recorder: Recorder, home: Path, scratch: Path, notes: list[str]) -> 
     recorder.patch(torch, "save", files.saving)
     recorder.patch(torch, "load", files.loading)
     for module in (torchvision.io.image, torchvision.io):  # their code in C++ opens it itself
-        recorder.patch(module, "read_file", files.going("path", 0, writes=False))
-        recorder.patch(module, "write_file", files.going("filename", 0, writes=True))
+        recorder.patch(module, "read_file", files.argument("path", 0, files.readable))
+        recorder.patch(module, "write_file", files.argument("filename", 0, files.writable))
     for module in (safetensors, safetensors.torch, safetensors.numpy):
-        recorder.patch(module, "serialize_file", files.going("filename", 1, writes=True))
+        recorder.patch(module, "serialize_file", files.argument("filename", 1, files.writable))
     for module in (safetensors, safetensors.torch):
-        recorder.patch(module, "safe_open", files.going("filename", 0, writes=False))
+        recorder.patch(module, "safe_open", files.argument("filename", 0, files.readable))
     for module in (sqlite3, sqlite3.dbapi2):
         recorder.patch(module, "connect", files.connecting)
     recorder.patch(sys, "path_hooks", lambda original: [files.finder, *original])  # imports do not ask `os`

@@ -193,11 +193,7 @@ def refuse_other_images(runs: Iterable[Run], here: Mapping[Data, str] | None = N
             continue
         data = data_of(run.recipe)
         first, where = seen.setdefault(data, (checksum, str(run.folder)))
-        if checksum != first:
-            raise UserError(
-                f"{run.folder} was trained on other images called {data[0]!r} than {where} "
-                f"({_short(checksum)} there, {_short(first)} here): results do not mix; move the one or the other away"
-            )
+        _refuse_other(run, checksum, first, f"was trained on other images called {data[0]!r} than {where}")
 
 
 def refuse_other_weights(runs: Iterable[Run]) -> None:
@@ -218,11 +214,16 @@ def refuse_other_weights(runs: Iterable[Run]) -> None:
             now = weights_checksum(run.recipe)
             seen[file] = (now, "there are now") if now is not None else (checksum, f"{run.folder} did")
         first, where = seen[file]
-        if checksum != first:
-            raise UserError(
-                f"{run.folder} began with other weights called {file} than {where} "
-                f"({_short(checksum)} there, {_short(first)} here): results do not mix; move the one or the other away"
-            )
+        _refuse_other(run, checksum, first, f"began with other weights called {file} than {where}")
+
+
+def _refuse_other(run: Run, checksum: str, first: str, words: str) -> None:
+    """Refuses a run whose checksum is not the first one's, in these words."""
+    if checksum != first:
+        raise UserError(
+            f"{run.folder} {words} ({_short(checksum)} there, {_short(first)} here): "
+            "results do not mix; move the one or the other away"
+        )
 
 
 def _short(checksum: str) -> str:

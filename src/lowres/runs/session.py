@@ -112,7 +112,7 @@ class _Session:
             *observers,
         ]
         self.content = content_checksum(built.dataset)
-        self.weights = weights_checksum(built.recipe)
+        self.weights_content = weights_checksum(built.recipe)
         self.started = manifest.now()
         self.preparation = built.preparation
         self.kept = 0  # epochs that a checkpoint holds
@@ -195,7 +195,9 @@ class _Session:
                 f"{self.path} was begun on other images called {self.built.recipe.data!r}: their checksums differ; "
                 "point --data-dir to those it had, or train anew without --resume"
             )
-        self.weights = begun.get("weights_content")  # the file is not needed any more, and may be another by now
+        self.weights_content = begun.get(
+            "weights_content"
+        )  # the file is not needed any more, and may be another by now
         self.started = begun.get("started", self.started)
         self.preparation = begun.get("preparation_seconds", 0.0)
         self.kept = self.built.learner.epoch
@@ -285,7 +287,7 @@ class _Session:
                 "mean": built.mean,
                 "std": built.std,
             },
-            **({"weights_content": self.weights} if self.weights else {}),
+            **({"weights_content": self.weights_content} if self.weights_content else {}),
             "started": self.started,
             "preparation_seconds": self.preparation,
             "ended": None if outcome == "running" else manifest.now(),
